@@ -1,0 +1,115 @@
+# Everything a newcomer types. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help deps swift python run build test lint format coverage clean
+
+# Debian 12. First what the code and the tests use, then what the Swift toolchain itself links with and loads.
+PACKAGES := ca-certificates curl git libargon2-dev libpq-dev libssl-dev pkg-config postgresql python3 python3-venv \
+	tzdata \
+	g++ libc6-dev libcurl4 libedit2 libncurses6 libsqlite3-0 libxml2 zlib1g-dev
+
+# A stranger's JWT libraries, which the tests verify our tokens with.
+PYTHON_PACKAGES := 'PyJWT[crypto]==2.15.1' Authlib==1.9.9 requests==2.34.2
+VENV := .build/venv-tests
+
+# PostgreSQL from elsewhere than Debian serves as well.
+define missing_packages
+missing=()
+for package in $(PACKAGES); do
+	if [ "$$package" = postgresql ] && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then continue; fi
+	status=$$(dpkg-query --show --showformat '$${db:Status-Status}' "$$package" 2>/dev/null || true)
+	[ "$$status" = installed ] || missing+=("$$package")
+done
+endef
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+deps: ## installs the Debian packages that are missing (as root or with sudo)
+	@if ! command -v dpkg-query >/dev/null; then
+		echo 'deps: this is not Debian; the packages needed are named in the Makefile, under PACKAGES'
+		exit 0
+	fi
+	$(missing_packages)
+	[ $${#missing[@]} -gt 0 ] || exit 0
+	as_root=()
+	if [ "$$(id -u)" -ne 0 ]; then
+		if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+			as_root=(sudo -n)
+		else
+			echo "deps: missing: $${missing[*]}" >&2
+			if command -v sudo >/dev/null; then
+				printf 'deps: type this, then try again:  sudo make -C %q deps\n' "$$PWD" >&2
+			else
+				printf "deps: type this, then try again:  su -c 'make -C %q deps'\n" "$$PWD" >&2
+			fi
+			exit 1
+		fi
+	fi
+	echo "deps: installing $${missing[*]} (1 to 3 minutes, once)"
+	"$${as_root[@]}" apt-get -q update
+	# Debian would make and start a cluster of its own on port 5432; ours are private.
+	settings=/etc/postgresql-common/createcluster.d
+	ours=$$settings/latchkey-deps.conf
+	if [[ " $${missing[*]} " == *' postgresql '* ]]; then
+		made=$$([ -d "$$settings" ] || echo "$$settings")
+		trap '"$${as_root[@]}" rm -f "$$ours"; [ -z "$$made" ] || "$${as_root[@]}" rmdir "$$made" 2>/dev/null || true' EXIT
+		"$${as_root[@]}" mkdir -p "$$settings"
+		"$${as_root[@]}" tee "$$ours" >/dev/null <<<'create_main_cluster = false'
+	fi
+	"$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$${missing[@]}"
+
+swift: deps
+	@if ! command -v swift >/dev/null; then
+		echo 'swift is missing: install the Swift 6.3 toolchain (https://www.swift.org/install/linux/) and put its' \
+			'usr/bin on the PATH' >&2
+		exit 1
+	fi
+
+python: deps
+	@wanted="$(PYTHON_PACKAGES)"
+	if [ "$$(cat $(VENV)/wanted 2>/dev/null || true)" != "$$wanted" ]; then
+		echo 'python: a virtual environment with PyJWT, Authlib and requests for the tests (about 10 s, once)'
+		rm -rf $(VENV)
+		python3 -m venv $(VENV)
+		$(VENV)/bin/python -m pip --quiet --disable-pip-version-check install $(PYTHON_PACKAGES)
+		echo "$$wanted" >$(VENV)/wanted
+	fi
+
+build: swift ## the release binary, .build/release/latchkey
+	@echo 'build: the release binary (5 to 15 minutes the first time, then seconds)'
+	swift build -c release --product latchkey
+
+run: build ## the service on a PostgreSQL of its own; PORT=N for another port than 8080
+	@echo 'run: latchkey dev; Ctrl-C ends it, its data stay in .latchkey'
+	exec .build/release/latchkey dev $(if $(PORT),--port $(PORT))
+
+test: swift python lint ## every test, against PostgreSQL clusters that the tests start themselves
+	@export LATCHKEY_STRICT=1 LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"
+	echo 'test: building in debug mode (3 to 8 minutes the first time, then seconds)'
+	swift build --build-tests
+	echo 'test: running every test (a minute or two)'
+	swift test --skip-build --disable-xctest
+
+lint: swift ## fails where the format differs from .swift-format
+	@echo 'lint: swift format (seconds)'
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+
+format: swift ## formats every Swift file in place
+	@swift format --in-place --parallel --recursive Package.swift Sources Tests
+
+coverage: swift python ## the tests, then the line coverage of each file
+	@export LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"
+	echo 'coverage: building once more with counters, then every test (4 to 10 minutes the first time)'
+	swift test --disable-xctest --enable-code-coverage --scratch-path .build-coverage
+	binaries=$$(swift build --show-bin-path --scratch-path .build-coverage)
+	tools=$$(dirname "$$(readlink -f "$$(command -v swift)")")
+	"$$tools/llvm-cov" report --instr-profile "$$binaries/codecov/default.profdata" \
+		"$$binaries/latchkeyPackageTests.xctest" Sources
+
+clean: ## removes what was built; data in .latchkey stay
+	@rm -rf .build .build-*
+	[ ! -e .latchkey ] || echo 'clean: the data in .latchkey stay'

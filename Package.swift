@@ -1,0 +1,120 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// `make test` and CI set `LATCHKEY_STRICT=1`: a warning is an error there, while a stranger's clone does not break
+/// because a newer compiler deprecates something.
+let strict = Context.environment["LATCHKEY_STRICT"] == "1"
+
+let settings: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let package = Package(
+    name: "latchkey",
+    products: [
+        .library(name: "LatchkeyVerifier", targets: ["LatchkeyVerifier"]),
+        .library(name: "LatchkeyHummingbird", targets: ["LatchkeyHummingbird"]),
+        .executable(name: "latchkey", targets: ["LatchkeyCLI"]),
+    ],
+    dependencies: [
+        // Each line's reason stands in the README, under "Dependencies".
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration", exact: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+    ],
+    targets: [
+        // Floor 0: C libraries, a module map and a shim header each.
+        .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
+
+        // Floor 1: one home for each C library.
+        .target(name: "LibCrypto", dependencies: ["CLibCrypto"], swiftSettings: settings),
+        .target(name: "Postgres", dependencies: ["CLibpq", "LibCrypto", logging], swiftSettings: settings),
+
+        // Floor 2.
+        .target(name: "EmbeddedPostgres", swiftSettings: settings),
+        .target(name: "JOSE", dependencies: ["LibCrypto"], swiftSettings: settings),
+
+        // Floor 3 and 4: what a resource service needs.
+        .target(name: "LatchkeyVerifier", dependencies: ["JOSE", "LibCrypto"], swiftSettings: settings),
+        .target(
+            name: "LatchkeyHummingbird", dependencies: ["LatchkeyVerifier", httpTypes, hummingbird],
+            swiftSettings: settings),
+
+        // Floor 4: the server.
+        .target(
+            name: "Latchkey",
+            dependencies: [
+                "CArgon2", "LibCrypto", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird", httpTypes,
+                hummingbird, logging, serviceLifecycle,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Configuration", package: "swift-configuration"),
+            ],
+            resources: [.embedInCode("migrations")],
+            swiftSettings: settings),
+
+        // Floor 5: the command.
+        .executableTarget(
+            name: "LatchkeyCLI",
+            dependencies: [
+                "Latchkey", "EmbeddedPostgres", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+
+        // Tests.
+        .target(
+            name: "LatchkeyTesting",
+            dependencies: [
+                "Latchkey", "EmbeddedPostgres", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", logging,
+                serviceLifecycle, httpClient,
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .testTarget(name: "LibCryptoTests", dependencies: ["LibCrypto"], swiftSettings: settings),
+        .testTarget(name: "JOSETests", dependencies: ["JOSE", "LibCrypto"], swiftSettings: settings),
+        .testTarget(
+            name: "LatchkeyVerifierTests", dependencies: ["LatchkeyVerifier", "JOSE", "LibCrypto"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "PostgresTests", dependencies: ["Postgres", "EmbeddedPostgres", "LatchkeyTesting"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "EmbeddedPostgresTests", dependencies: ["EmbeddedPostgres", "Postgres", "LatchkeyTesting"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LatchkeyTests",
+            dependencies: [
+                "Latchkey", "LatchkeyTesting", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", httpClient, httpTypes,
+                hummingbird, logging,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LatchkeyCLITests", dependencies: ["LatchkeyCLI", "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "JOSE", httpClient],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,116 @@
+package import JOSE
+package import Postgres
+
+/// Where an act came from: who did it, from which address, in which request. Written to the audit log with the act.
+package struct Origin: Sendable {
+    /// `user:<id>`, `cli:<system user>`, or `anonymous`.
+    package var actor: String
+    package var address: String?
+    package var requestID: String?
+
+    package init(actor: String, address: String? = nil, requestID: String? = nil) {
+        self.actor = actor
+        self.address = address
+        self.requestID = requestID
+    }
+}
+
+/// What matters enough to be told: the only way to audit. The row is written in the transaction of the act itself, so
+/// neither stands without the other.
+package enum Event: Sendable {
+    case userRegistered(user: String, username: String)
+    case passwordChanged(user: String)
+    case passwordSet(user: String)
+    case userDisabled(user: String, reason: String?)
+    case userEnabled(user: String)
+    case roleGranted(user: String, role: String)
+    case roleRevoked(user: String, role: String)
+    case roleCreated(role: String, scopes: [String])
+    case roleChanged(role: String, scopes: [String])
+    case roleDeleted(role: String)
+    case sessionRevoked(session: String, cause: String, reason: String?)
+    case sessionsRevoked(target: String, reason: String?)
+    /// A refresh token that was void, or from a history that the database has lost, was presented.
+    case refreshTokenReused(session: String, cause: String)
+    case tokenRevoked(token: String, reason: String?)
+    case keyRotated(from: String, to: String, reason: String?)
+    case keysFounded(kids: [String])
+
+    /// A stable word.
+    package var action: String {
+        switch self {
+        case .userRegistered: "user.registered"
+        case .passwordChanged: "user.password-changed"
+        case .passwordSet: "user.password-set"
+        case .userDisabled: "user.disabled"
+        case .userEnabled: "user.enabled"
+        case .roleGranted: "role.granted"
+        case .roleRevoked: "role.revoked"
+        case .roleCreated: "role.created"
+        case .roleChanged: "role.changed"
+        case .roleDeleted: "role.deleted"
+        case .sessionRevoked: "session.revoked"
+        case .sessionsRevoked: "sessions.revoked"
+        case .refreshTokenReused: "session.refresh-token-reused"
+        case .tokenRevoked: "token.revoked"
+        case .keyRotated: "key.rotated"
+        case .keysFounded: "key.founded"
+        }
+    }
+
+    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`.
+    package var target: String {
+        switch self {
+        case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user), .userDisabled(let user, _),
+            .userEnabled(let user), .roleGranted(let user, _), .roleRevoked(let user, _):
+            "user:\(user)"
+        case .roleCreated(let role, _), .roleChanged(let role, _), .roleDeleted(let role): "role:\(role)"
+        case .sessionRevoked(let session, _, _), .refreshTokenReused(let session, _): "session:\(session)"
+        case .sessionsRevoked(let target, _): target
+        case .tokenRevoked(let token, _): "token:\(token)"
+        case .keyRotated(_, let to, _): "key:\(to)"
+        case .keysFounded: "key:all"
+        }
+    }
+
+    /// Never a secret.
+    package var detail: JSONValue {
+        func with(_ members: [(String, JSONValue?)]) -> JSONValue { .object(JSONObject(members)) }
+        func text(_ value: String?) -> JSONValue? { value.map { .string($0) } }
+        func list(_ values: [String]) -> JSONValue { .array(values.map { .string($0) }) }
+        return switch self {
+        case .userRegistered(_, let username): with([("username", .string(username))])
+        case .passwordChanged, .passwordSet, .userEnabled, .roleDeleted: with([])
+        case .userDisabled(_, let reason), .sessionsRevoked(_, let reason), .tokenRevoked(_, let reason):
+            with([("reason", text(reason))])
+        case .roleGranted(_, let role), .roleRevoked(_, let role): with([("role", .string(role))])
+        case .roleCreated(_, let scopes), .roleChanged(_, let scopes): with([("scopes", list(scopes))])
+        case .sessionRevoked(_, let cause, let reason): with([("cause", .string(cause)), ("reason", text(reason))])
+        case .refreshTokenReused(_, let cause): with([("cause", .string(cause))])
+        case .keyRotated(let from, _, let reason): with([("from", .string(from)), ("reason", text(reason))])
+        case .keysFounded(let kids): with([("kids", list(kids))])
+        }
+    }
+
+    /// The audit row, to be sent in the transaction that the event tells of.
+    package func row(_ origin: Origin) -> Query {
+        """
+        INSERT INTO audit_events (actor, action, target, address, request_id, detail)
+        VALUES (\(origin.actor), \(action), \(target), \(origin.address), \(origin.requestID), \(detailText))
+        """
+    }
+
+    /// The audit rows of sessions that a statement ends, for a common table expression after one named `ended (sid)`:
+    /// what is ended is known to the statement alone.
+    package static func rowsOfEnded(cause: String, reason: String?, _ origin: Origin) -> Query {
+        let event = Event.sessionRevoked(session: "", cause: cause, reason: reason)
+        return """
+            INSERT INTO audit_events (actor, action, target, address, request_id, detail)
+            SELECT \(origin.actor), \(event.action), 'session:' || sid::text, \(origin.address), \(origin.requestID),
+                   \(event.detailText)
+            FROM ended
+            """
+    }
+
+    private var detailText: String { String(decoding: detail.encoded(), as: UTF8.self) }
+}

@@ -1,0 +1,173 @@
+import LatchkeyVerifier
+import LatchkeyVerifier
+package import Hummingbird
+internal import LatchkeyHummingbird
+internal import HTTPTypes
+internal import JOSE
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import Postgres
+
+/// An error whose text holds nothing secret and nothing that a caller sent: it may stand in the log.
+package protocol LoggableError: Error {
+    var loggable: String { get }
+}
+
+/// The outermost middleware: names the request, gives every refusal and fault its face, logs one line. It must be added
+/// to the router before any route: Hummingbird gives a route only the middleware that stood before it.
+package struct ErrorMiddleware: RouterMiddleware {
+    package typealias Context = LatchkeyRequestContext
+
+    package init() {}
+
+    package func handle(
+        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let start = ContinuousClock.now
+        var context = context
+        if let given = RequestID.accepted(request.headers[.xRequestID]) { context.requestID = given }
+
+        var response: Response
+        do {
+            response = try await next(request, context)
+        } catch let error as HTTPParserError {
+            // Hummingbird answers this one itself and closes the connection: nothing else can be read from it.
+            throw error
+        } catch {
+            response = answer(to: error, request: request, context: context)
+            // RFC 9110 §9.3.2: an answer to HEAD has no body, and what follows would be read as the next answer.
+            if request.method == .head { response = response.createHeadResponse() }
+        }
+
+        response.headers[.xRequestID] = context.requestID
+        response.headers[.xContentTypeOptions] = "nosniff"
+        if response.status.code >= 400, response.headers[.cacheControl] == nil {
+            response.headers[.cacheControl] = "no-store"
+        }
+        log(response, to: request, context: context, spent: .now - start)
+        return response
+    }
+
+    private func answer(to error: any Error, request: Request, context: Context) -> Response {
+        let face = Face(path: request.uri.path)
+        guard let rejection = Rejection(of: error) else {
+            var metadata: Logger.Metadata = ["error_type": .string(String(describing: type(of: error)))]
+            if let error = error as? any LoggableError { metadata["error"] = .string(error.loggable) }
+            context.logger.error("request failed", metadata: metadata)
+            return face.fault(requestID: context.requestID)
+        }
+        return face.response(for: rejection)
+    }
+
+    /// The route's template, never the path: a path may hold an id, a query an authorization code.
+    private func log(_ response: Response, to request: Request, context: Context, spent: Duration) {
+        let (seconds, attoseconds) = spent.components
+        let microseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+        context.logger.info(
+            "request",
+            metadata: [
+                "method": .string(request.method.loggable),
+                "route": .string(context.endpointPath ?? "none"),
+                "status": .stringConvertible(response.status.code),
+                "duration_ms": .stringConvertible(Double(microseconds) / 1_000),
+            ])
+    }
+}
+
+/// Which of a rejection's two faces a path shows.
+private enum Face {
+    case oauth
+    case problem
+
+    init(path: String) {
+        let bytes = path.utf8
+        self = bytes.starts(with: "/oauth2/".utf8) || bytes.elementsEqual("/oauth2".utf8) ? .oauth : .problem
+    }
+
+    func response(for rejection: Rejection) -> Response {
+        switch self {
+        case .oauth: .oauthError(rejection.oauthError)
+        case .problem: .problem(rejection.problem)
+        }
+    }
+
+    func fault(requestID: String) -> Response {
+        switch self {
+        case .oauth: .oauthError(.fault(requestID: requestID))
+        case .problem: .problem(.fault(requestID: requestID))
+        }
+    }
+}
+
+extension Rejection {
+    /// What an error of ours, of Hummingbird or of the connection refuses; nil for a fault.
+    fileprivate init?(of error: any Error) {
+        switch error {
+        case let rejection as Rejection:
+            self = rejection
+        case let failure as BearerFailure:
+            self.init(failure)
+        case PostgresError.unavailable, PostgresError.unknownOutcome:
+            // Nothing is acknowledged that cannot be proved; the same request may be sent again.
+            self = .unavailable(retryAfter: 1)
+        case is CancellationError:
+            // The caller has gone or the node shuts down: if anyone reads this, they may try again.
+            self = .unavailable(retryAfter: 1)
+        case is IOError, is ChannelError:
+            self = .invalidRequest(description: "The connection ended before the request did.")
+        case let error as any HTTPResponseError:
+            self.init(status: error.status.code)
+        default:
+            return nil
+        }
+    }
+
+    /// Hummingbird's own refusals. Its messages stay out: they may quote the request.
+    private init?(status: Int) {
+        switch status {
+        case 404: self = .notFound(what: "path")
+        case 413: self = .bodyTooLarge(limit: nil)
+        case 400..<500: self = .invalidRequest(description: "Mend the request: its path, parameters or body.")
+        default: return nil
+        }
+    }
+}
+
+extension Rejection {
+    fileprivate init(_ failure: BearerFailure) {
+        switch failure {
+        case .missing: self = .missingToken
+        case .malformed: self = .invalidRequest(description: "Send one bearer token in the Authorization header.")
+        // One sentence for all: why a token is refused is the log's business.
+        case .rejected(.expired): self = .invalidToken(reason: "The token has expired.")
+        case .rejected: self = .invalidToken(reason: "The token is not valid here, or not any more.")
+        case .insufficientScope(let scope): self = .insufficientScope(scope)
+        }
+    }
+}
+
+extension PostgresError: LoggableError {
+    package var loggable: String { description }
+}
+
+extension HTTPRequest.Method {
+    /// One of the methods that HTTP names, else "other": a caller's word does not stand in the log.
+    fileprivate var loggable: String { Self.common.contains(self) ? rawValue : "other" }
+
+    private static let common: Set<HTTPRequest.Method> = [
+        .get, .head, .post, .put, .delete, .connect, .options, .trace, .patch,
+    ]
+}
+
+extension HTTPField.Name {
+    package static let xRequestID = HTTPField.Name(known: "x-request-id")
+}
+
+extension HTTPField.Name {
+    /// A name known to be a token of RFC 9110 §5.6.2.
+    fileprivate init(known name: StaticString) {
+        guard let parsed = HTTPField.Name("\(name)") else { preconditionFailure("not a field name") }
+        self = parsed
+    }
+}

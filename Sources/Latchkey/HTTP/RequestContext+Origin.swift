@@ -1,0 +1,11 @@
+import LatchkeyVerifier
+import NIOCore
+
+extension LatchkeyRequestContext {
+    /// Who asks, from where, in which request: for the audit log.
+    package var origin: Origin {
+        Origin(
+            actor: accessToken.map { "user:\($0.subject)" } ?? "anonymous", address: remoteAddress?.ipAddress,
+            requestID: requestID)
+    }
+}

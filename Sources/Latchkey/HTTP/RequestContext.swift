@@ -1,0 +1,58 @@
+package import Hummingbird
+import LatchkeyHummingbird
+package import LatchkeyVerifier
+internal import Logging
+package import NIOCore
+
+/// What the server knows of a request beside the request.
+package struct LatchkeyRequestContext: BearerRequestContext, RemoteAddressRequestContext {
+    package var coreContext: CoreRequestContextStorage
+
+    /// Names the request in every log line and in `X-Request-Id`.
+    package internal(set) var requestID: String {
+        didSet { logger[metadataKey: "request_id"] = .string(requestID) }
+    }
+    /// Hummingbird's own `id` reads a metadata key that this context drops.
+    package var id: String { requestID }
+
+    /// The other end of the connection: a proxy's where there is one.
+    package let remoteAddress: SocketAddress?
+
+    /// The verified access token, once a middleware has verified one.
+    package var accessToken: AccessToken?
+
+    package init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        remoteAddress = source.channel.remoteAddress
+        requestID = RequestID.random()
+        // One request, one id: not Hummingbird's counter beside ours.
+        logger[metadataKey: "hb.request.id"] = nil
+        logger[metadataKey: "request_id"] = .string(requestID)
+    }
+}
+
+/// The word that names a request.
+enum RequestID {
+    /// 16 random bytes in hexadecimal.
+    static func random() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return [generator.next() as UInt64, generator.next()].map { half in
+            let digits = String(half, radix: 16)
+            return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+        }.joined()
+    }
+
+    /// An id that came with the request, where it can do no harm in a log or a header: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    static func accepted(_ given: String?) -> String? {
+        guard let given, (1...64).contains(given.utf8.count) else { return nil }
+        let isHarmless = given.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        return isHarmless ? given : nil
+    }
+}

@@ -1,0 +1,35 @@
+import Logging
+import Postgres
+import ServiceLifecycle
+
+/// Once a minute: empties spent slots of both rings and forgets what has expired. Every node does it; nothing depends on
+/// it having run.
+struct Housekeeping: Service {
+    private let installation: Installation
+    private let logger: Logger
+
+    init(_ installation: Installation, logger: Logger) {
+        self.installation = installation
+        self.logger = logger
+    }
+
+    /// Returns at graceful shutdown.
+    func run() async throws {
+        let entries = RevocationRing(installation.database)
+        let sessions = SessionRing(installation.database, policy: installation.settings.session)
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do {
+                    _ = try await entries.emptySpentSlots()
+                    _ = try await sessions.emptySpentSlot()
+                    try await entries.forgetOld()
+                } catch {
+                    let text = (error as? PostgresError)?.description ?? "\(type(of: error))"
+                    logger.notice("housekeeping will be tried again in a minute", metadata: ["error": "\(text)"])
+                }
+                installation.revocations.removeExpired()
+                try? await Task.sleep(for: .seconds(60))
+            }
+        }
+    }
+}

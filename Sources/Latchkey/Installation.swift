@@ -1,0 +1,72 @@
+import Foundation
+package import Logging
+package import Postgres
+
+/// The features over one database and one set of master keys: what the routes, the command line and the tests all call.
+/// Nothing in here serves; `Node` does.
+package struct Installation: Sendable {
+    package let settings: Settings
+    package let database: Database
+    package let masterKeys: MasterKeys
+    package let clock: NodeClock
+    package let revocations: RevocationList
+    package let ring: KeyRing
+    package let signingKeys: SigningKeys
+    package let users: Users
+    package let roles: Roles
+    package let sessions: Sessions
+    package let judge: TokenJudge
+    package let tokens: TokenRevocation
+    package let audit: AuditLog
+    let upgrades: PasswordUpgrades
+    let signing: SigningThreads
+    let logger: Logger
+
+    /// Opens no connection yet.
+    package init(_ settings: Settings, masterKeys: MasterKeys, logger: Logger) {
+        self.settings = settings
+        self.masterKeys = masterKeys
+        self.logger = logger
+        var configuration = DatabaseConfiguration(connectionString: settings.databaseURL)
+        configuration.maximumConnections = settings.databaseConnections
+        database = Database(configuration)
+        clock = NodeClock()
+        revocations = RevocationList(database, clock: clock)
+        ring = KeyRing(database, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
+        signingKeys = SigningKeys(
+            database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm)
+        signing = SigningThreads()
+        let hasher = PasswordHasher(
+            .init(
+                parameters: settings.argon2, memoryBudgetKiB: settings.hashingMemoryKiB,
+                queueWait: .seconds(settings.hashingQueueWait)))
+        users = Users(database, hasher: hasher)
+        roles = Roles(database)
+        upgrades = PasswordUpgrades(users, logger: logger)
+        sessions = Sessions(
+            database, users: users, masterKeys: masterKeys,
+            issuer: TokenIssuer(
+                ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL),
+            revocations: revocations, upgrades: upgrades, policy: settings.session, audience: settings.audience,
+            resources: settings.resources, logger: logger)
+        judge = TokenJudge(
+            ring: ring, revocations: revocations, clock: clock, issuer: settings.issuer,
+            audiences: [settings.audience] + settings.resources)
+        tokens = TokenRevocation(sessions, judge: judge, revocations: revocations)
+        audit = AuditLog(database)
+    }
+
+    package var migrator: Migrator { Migrator(database, Migrations.all) }
+
+    /// Reads list and keys once, for a command that judges a token without being a node.
+    package func readOnce() async throws {
+        await ring.follow(try await revocations.readAndClaim())
+    }
+
+    /// Ends threads and connections.
+    package func close() {
+        users.hasher.shutdown()
+        signing.shutDown()
+        database.shutDown()
+    }
+}

@@ -1,0 +1,40 @@
+import HTTPTypes
+package import Hummingbird
+
+/// `GET /.well-known/jwks.json` (RFC 7517 §5): encoded once, conditional (RFC 9110 §13.1.2), for anybody.
+package struct JWKSRoutes: Sendable {
+    private let ring: KeyRing
+
+    package init(_ ring: KeyRing) {
+        self.ring = ring
+    }
+
+    package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
+        router.get("/.well-known/jwks.json") { request, _ in
+            guard let jwks = ring.jwks else { throw Rejection.unavailable(retryAfter: 1) }
+            let headers: HTTPFields = [
+                .contentType: "application/json",
+                .cacheControl: "public, max-age=\(ring.policy.maxAge)",
+                .eTag: jwks.etag,
+                .accessControlAllowOrigin: "*",
+            ]
+            if Self.holds(request.headers[values: .ifNoneMatch], jwks.etag) {
+                return Response(status: .notModified, headers: headers)
+            }
+            return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: jwks.body)))
+        }
+    }
+
+    /// Weak comparison, as If-None-Match asks for it (RFC 9110 §13.1.2).
+    static func holds(_ fields: [String], _ etag: String) -> Bool {
+        fields.contains { field in
+            field.utf8.split(separator: UInt8(ascii: ",")).contains { part in
+                var tag = part.drop { $0 == 0x20 || $0 == 0x09 }
+                while let last = tag.last, last == 0x20 || last == 0x09 { tag = tag.dropLast() }
+                if tag.elementsEqual("*".utf8) { return true }
+                if tag.starts(with: "W/".utf8) { tag = tag.dropFirst(2) }
+                return tag.elementsEqual(etag.utf8)
+            }
+        }
+    }
+}

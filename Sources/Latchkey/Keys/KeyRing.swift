@@ -1,0 +1,137 @@
+import JOSE
+package import LatchkeyVerifier
+package import LibCrypto
+package import Logging
+package import Postgres
+import Synchronization
+
+/// The JWKS as it is served, encoded once.
+package struct EncodedJWKS: Sendable {
+    package let body: [UInt8]
+    /// A strong validator (RFC 9110 §8.8.3).
+    package let etag: String
+}
+
+/// The signing keys as this node holds them: one snapshot, read again when the database's version is a newer one. Which
+/// key signs is read off the clock. Private halves stay sealed until they are needed.
+package final class KeyRing: Sendable {
+    private struct Snapshot: Sendable {
+        let version: Int64
+        let keys: [SigningKey]
+        let verification: VerificationKeys
+        let jwks: EncodedJWKS
+        /// When the next key leaves the JWKS.
+        let expires: Instant?
+
+        init(version: Int64, keys: [SigningKey], now: Instant) {
+            self.version = version
+            self.keys = keys
+            let published = keys.filter { $0.isInJWKS(at: now) }.map(\.publicKey)
+            verification = VerificationKeys(published)
+            let body = JSONWebKeySet(published).encoded()
+            jwks = EncodedJWKS(body: body, etag: "\"\(Base64URL.encode(SHA256.digest(body)))\"")
+            expires = keys.compactMap(\.removedAt).filter { $0 > now }.min()
+        }
+    }
+
+    private struct State {
+        var snapshot: Snapshot?
+        /// The snapshot was the database's at this instant.
+        var confirmedAt: BootInstant?
+        var opened: [String: PrivateKey] = [:]
+    }
+
+    private let database: Database
+    private let masterKeys: MasterKeys
+    package let policy: KeyPolicy
+    private let clock: NodeClock
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    package init(_ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock, logger: Logger) {
+        self.database = database
+        self.masterKeys = masterKeys
+        self.policy = policy
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// The keys that tokens are verified with; nil before the first reading.
+    package var verificationKeys: VerificationKeys? { state.withLock { $0.snapshot?.verification } }
+
+    package var keys: [SigningKey] { state.withLock { $0.snapshot?.keys ?? [] } }
+
+    /// The JWKS, nil where the ring is so old that it might lack a key which is about to sign.
+    package var jwks: EncodedJWKS? {
+        state.withLock { state in
+            guard let snapshot = state.snapshot, let confirmedAt = state.confirmedAt,
+                BootInstant.now() - confirmedAt < policy.longestRingAge * 1_000_000_000
+            else { return nil }
+            return snapshot.jwks
+        }
+    }
+
+    /// Called after every reading of the node's tick, with the version it saw.
+    package func follow(_ reading: RevocationList.Reading) async {
+        do {
+            try await reload(atLeast: reading.keyRingVersion, begun: reading.begun)
+            let unstamped = keys.filter { $0.publishedAt == nil }.map(\.kid)
+            if !unstamped.isEmpty { try await database.query(SigningKeySQL.stamp(unstamped)) }
+        } catch {
+            logger.error("the key ring could not be read", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Makes sure that the snapshot is not older than `version`.
+    private func reload(atLeast version: Int64, begun: BootInstant) async throws(PostgresError) {
+        let now = clock.now()
+        let isCurrent = state.withLock { state in
+            guard let snapshot = state.snapshot, snapshot.version >= version else { return false }
+            if let expires = snapshot.expires, let now, expires <= now {
+                state.snapshot = Snapshot(version: snapshot.version, keys: snapshot.keys, now: now)
+            }
+            state.confirmedAt = max(state.confirmedAt ?? begun, begun)
+            return true
+        }
+        if !isCurrent { try await load(begun: .now()) }
+    }
+
+    private func load(begun: BootInstant) async throws(PostgresError) {
+        let results = try await database.lease { lease throws(PostgresError) in
+            try await lease.batch(
+                ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", SigningKeySQL.version, SigningKeySQL.all, "COMMIT"],
+                commits: .no)
+        }
+        let head = try results[1].one()
+        var keys: [SigningKey] = []
+        for row in results[2].rows { keys.append(try SigningKey(row)) }
+        let snapshot = Snapshot(version: try head.decode("version"), keys: keys, now: try head.decode("now"))
+        state.withLock { state in
+            guard state.snapshot.map({ $0.version <= snapshot.version }) ?? true else { return }
+            state.snapshot = snapshot
+            state.confirmedAt = begun
+            state.opened = state.opened.filter { kid, _ in keys.contains { $0.kid == kid } }
+        }
+    }
+
+    /// The key that signs what was issued at `instant` by a statement that saw this version of the ring: the snapshot is
+    /// read again first where it is older, so that no node signs on with a key that was rotated away.
+    package func signer(at instant: Instant, version: Int64) async throws -> (kid: String, key: PrivateKey) {
+        if state.withLock({ ($0.snapshot?.version ?? -1) < version }) { try await load(begun: .now()) }
+        let (signer, opened) = state.withLock { state in
+            let signer = KeySchedule.signer(state.snapshot?.keys ?? [], at: instant)
+            return (signer, signer.flatMap { state.opened[$0.kid] })
+        }
+        guard let signer else { throw SigningKeyError.noSigner }
+        if let opened { return (signer.kid, opened) }
+        let key = try signer.open(with: masterKeys)
+        state.withLock { $0.opened[signer.kid] = key }
+        return (signer.kid, key)
+    }
+
+    /// Whether this node could sign now: part of readiness.
+    package func canSign() async -> Bool {
+        guard let now = clock.now() else { return false }
+        return (try? await signer(at: now, version: 0)) != nil
+    }
+}

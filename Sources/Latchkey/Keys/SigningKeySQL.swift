@@ -1,0 +1,94 @@
+import JOSE
+import LibCrypto
+import Postgres
+
+/// Every statement on `signing_keys` and `key_ring`.
+enum SigningKeySQL {
+    static let version: Query = "SELECT version, clock_timestamp() AS now FROM key_ring"
+
+    static let all: Query = """
+        SELECT kid, algorithm, public_jwk, sealed, master_key_version, founding, created_at, published_at, activates_at,
+               retires_at, removed_at, compromised_at
+        FROM signing_keys
+        ORDER BY created_at, kid
+        """
+
+    /// Whoever changes the keys holds this row: rotations come one after the other.
+    static let lockRing: Query = "SELECT version FROM key_ring FOR UPDATE"
+
+    static let raiseVersion: Query = """
+        UPDATE key_ring SET version = version + 1
+        RETURNING version, pg_notify('latchkey_revocations', '') IS NULL AS notified
+        """
+
+    static let now: Query = """
+        SELECT clock_timestamp() AS now, longest_access_token FROM installation
+        """
+
+    static func insert(_ key: NewSigningKey, founding: Bool) -> Query {
+        """
+        INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, founding)
+        VALUES (\(key.publicKey.keyID), \(key.publicKey.publicKey.algorithm.rawValue),
+                \(String(decoding: key.publicKey.json.encoded(), as: UTF8.self)), \(Bytes(key.sealed)),
+                \(key.masterKeyVersion), \(founding))
+        """
+    }
+
+    /// The founding keys are stamped at birth, and one of them signs from then on.
+    static func found(active kid: String) -> Query {
+        """
+        UPDATE signing_keys
+        SET published_at = at.now, activates_at = CASE WHEN kid = \(kid) THEN at.now END
+        FROM (SELECT clock_timestamp() AS now) AS at
+        WHERE founding AND published_at IS NULL
+        """
+    }
+
+    /// Stamps keys that this node has read committed, and raises the ring's version where it stamped one.
+    static func stamp(_ kids: [String]) -> Query {
+        """
+        WITH stamped AS (
+            UPDATE signing_keys SET published_at = clock_timestamp()
+            WHERE kid = ANY (\(kids)) AND published_at IS NULL
+            RETURNING kid
+        )
+        UPDATE key_ring SET version = version + 1
+        WHERE EXISTS (SELECT FROM stamped)
+        """
+    }
+
+    /// The last signer retires and leaves the JWKS once the last token it signed has expired for the slowest clock.
+    static func retire(_ kid: String, at: Instant, removedAt: Instant) -> Query {
+        """
+        UPDATE signing_keys SET retires_at = \(at), removed_at = \(removedAt)
+        WHERE kid = \(kid) AND activates_at IS NOT NULL AND retires_at IS NULL
+        """
+    }
+
+    static func activate(_ kid: String, at: Instant) -> Query {
+        """
+        UPDATE signing_keys SET activates_at = \(at)
+        WHERE kid = \(kid) AND activates_at IS NULL AND published_at IS NOT NULL AND compromised_at IS NULL
+        """
+    }
+}
+
+extension SigningKey {
+    init(_ row: ResultSet.Row) throws(PostgresError) {
+        let text: String = try row.decode("public_jwk")
+        guard let value = try? JSONValue.parse(Array(text.utf8)), let key = try? JSONWebKey(value) else {
+            throw .undecodable(column: "public_jwk")
+        }
+        kid = try row.decode("kid")
+        publicKey = key
+        sealed = try row.decodeIfPresent("sealed", as: Bytes.self)?.bytes
+        masterKeyVersion = try row.decode("master_key_version")
+        isFounding = try row.decode("founding")
+        createdAt = try row.decode("created_at")
+        publishedAt = try row.decodeIfPresent("published_at")
+        activatesAt = try row.decodeIfPresent("activates_at")
+        retiresAt = try row.decodeIfPresent("retires_at")
+        removedAt = try row.decodeIfPresent("removed_at")
+        compromisedAt = try row.decodeIfPresent("compromised_at")
+    }
+}

@@ -1,0 +1,119 @@
+package import Hummingbird
+import JOSE
+import LatchkeyHummingbird
+import Logging
+import NIOCore
+package import Postgres
+import ServiceLifecycle
+
+/// A node that serves an installation: routes, ticks, housekeeping.
+package struct Node: Service {
+    package static let version = "0.1.0"
+
+    private let installation: Installation
+    private let logger: Logger
+    private let tick: NodeTick
+    private let onReady: @Sendable (Int) async -> Void
+
+    /// - Parameter onReady: called with the port once requests are accepted.
+    package init(_ installation: Installation, onReady: @escaping @Sendable (_ port: Int) async -> Void = { _ in }) {
+        self.installation = installation
+        logger = installation.logger
+        self.onReady = onReady
+        let ring = installation.ring
+        tick = NodeTick(
+            installation.revocations, version: Self.version, masterKeys: installation.masterKeys.versions,
+            logger: installation.logger
+        ) { reading in await ring.follow(reading) }
+    }
+
+    /// Why a node does not start.
+    package enum StartError: Error, Sendable, Equatable, CustomStringConvertible {
+        case migrations(MigrationStatus)
+        case cannotSign
+
+        package var description: String {
+            switch self {
+            case .migrations(.behind(let missing)):
+                "the database lacks \(missing.joined(separator: ", ")): run `latchkey migrate`"
+            case .migrations(.ahead(let unknown)):
+                "a newer latchkey has migrated the database (\(unknown.joined(separator: ", "))): run that version"
+            case .migrations(.edited(let name)):
+                "migration \(name) differs from the one that was applied: run the version that applied it"
+            case .migrations(.current): "the database is current"
+            case .cannotSign:
+                "the current signing key does not open with the master keys in LATCHKEY_KEYS_DIR: are these this "
+                    + "installation's keys?"
+            }
+        }
+    }
+
+    /// What must be true before a node answers: migrations current, the list's horizon long enough for this node's
+    /// tokens, keys founded, one whole tick done, and a signing key that opens.
+    package func prepare() async throws {
+        let status = try await installation.migrator.status()
+        guard status == .current else { throw StartError.migrations(status) }
+        try await installation.database.query(
+            RevocationSQL.raiseLongestAccessToken(to: installation.settings.accessTokenTTL))
+        try await installation.signingKeys.found(origin: Origin(actor: "node"))
+        try await tick.tick()
+        guard await installation.ring.canSign() else { throw StartError.cannotSign }
+    }
+
+    /// Serves until graceful shutdown. In order of dependency; shutdown is the reverse and drains the servers first.
+    package func run() async throws {
+        try await prepare()
+        let settings = installation.settings
+        let onReady = onReady
+        let server = Application(
+            router: router(),
+            server: .http1(configuration: .init(idleTimeout: .seconds(75))),
+            configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
+            onServerRunning: { channel in await onReady(channel.localAddress?.port ?? settings.port) },
+            logger: logger)
+        let management = Application(
+            router: managementRouter(),
+            server: .http1(configuration: .init(idleTimeout: .seconds(75))),
+            configuration: .init(address: .hostname("127.0.0.1", port: settings.managementPort), serverName: nil),
+            logger: logger)
+        let group = ServiceGroup(
+            services: [
+                tick, installation.upgrades, Housekeeping(installation, logger: logger), management, server,
+            ], logger: logger)
+        try await group.run()
+    }
+
+    /// Every route of the service.
+    package func router() -> Router<LatchkeyRequestContext> {
+        let it = installation
+        let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
+        router.add(middleware: ErrorMiddleware())
+        HealthRoutes(it).add(to: router)
+        JWKSRoutes(it.ring).add(to: router)
+        DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
+        RegistrationRoutes(it.users, registration: it.settings.registration).add(to: router)
+        SessionRoutes(it.sessions).add(to: router)
+        TokenRoutes(it.sessions).add(to: router)
+        RevocationRoutes(it.tokens).add(to: router)
+
+        let judge = it.judge
+        let guarded = router.group().add(middleware: BearerMiddleware { token in try judge.admit(token) })
+        SessionRoutes(it.sessions).addGuarded(to: guarded)
+        AccountRoutes(it.sessions, users: it.users).add(to: guarded)
+        IntrospectionRoutes(it.sessions, judge: judge, issuer: it.settings.issuer).add(to: guarded)
+        UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions).add(to: guarded)
+        SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
+        KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
+        AuditAdministration(it.audit).add(to: guarded)
+        router.refuseOtherMethods(heads: .generated)
+        return router
+    }
+
+    private func managementRouter() -> Router<LatchkeyRequestContext> {
+        let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
+        router.add(middleware: ErrorMiddleware())
+        HealthRoutes(installation).add(to: router)
+        router.refuseOtherMethods(heads: .generated)
+        return router
+    }
+}

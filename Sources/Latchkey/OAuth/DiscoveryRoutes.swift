@@ -1,0 +1,38 @@
+import HTTPTypes
+package import Hummingbird
+import JOSE
+package import LibCrypto
+
+/// The metadata documents (RFC 8414, OpenID Connect Discovery 1.0): what is there, and no more.
+package struct DiscoveryRoutes: Sendable {
+    private let body: [UInt8]
+
+    package init(issuer: String, algorithm: SignatureAlgorithm) {
+        let metadata: JSONObject = [
+            "issuer": .string(issuer),
+            "jwks_uri": .string(issuer + "/.well-known/jwks.json"),
+            "token_endpoint": .string(issuer + "/oauth2/token"),
+            "revocation_endpoint": .string(issuer + "/oauth2/revoke"),
+            "introspection_endpoint": .string(issuer + "/oauth2/introspect"),
+            "grant_types_supported": ["refresh_token"],
+            "response_types_supported": [],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "access_token_signing_alg_values_supported": [.string(algorithm.rawValue)],
+        ]
+        body = metadata.encoded()
+    }
+
+    package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
+        for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
+            router.get(RouterPath(path)) { _, _ in
+                Response(
+                    status: .ok,
+                    headers: [
+                        .contentType: "application/json", .cacheControl: "public, max-age=300",
+                        .accessControlAllowOrigin: "*",
+                    ], body: .init(byteBuffer: ByteBuffer(bytes: body)))
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+import JOSE
+import LatchkeyVerifier
+import Postgres
+
+/// Revoking by token: its shape decides. A refresh token ends its session, any of its tokens does; an access token's `jti`
+/// goes on the list. `token_type_hint` is not needed (RFC 7009 §2.1 lets a server ignore it).
+package struct TokenRevocation: Sendable {
+    private let sessions: Sessions
+    private let judge: TokenJudge
+    private let revocations: RevocationList
+
+    package init(_ sessions: Sessions, judge: TokenJudge, revocations: RevocationList) {
+        self.sessions = sessions
+        self.judge = judge
+        self.revocations = revocations
+    }
+
+    /// Returns once the token is refused on this node and the list holds it durably.
+    /// - Returns: the list's position; nil where there was nothing to revoke: not our token, or expired (RFC 7009 §2.2).
+    package func revoke(_ text: String, reason: String?, origin: Origin) async throws -> FeedPosition? {
+        if let token = try sessions.refreshToken(text) {
+            return try await sessions.end(holding: token, cause: .revoked, reason: reason, origin: origin)
+        }
+        let token: AccessToken
+        do {
+            token = try judge.recognise(text)
+        } catch is TokenRejection {
+            return nil
+        }
+        guard let now = revocations.clock.now() else { throw Rejection.unavailable(retryAfter: 1) }
+        // Well past its `exp` no verifier accepts it whatever its leeway: no row.
+        guard token.expiresAt + 300 > now.seconds else { return nil }
+        return try await revocations.revoke(
+            tokenID: token.tokenUniqueID, audit: .tokenRevoked(token: token.tokenID, reason: reason), origin: origin)
+    }
+}

@@ -1,0 +1,79 @@
+import Foundation
+import JOSE
+import LibCrypto
+package import Logging
+import Postgres
+import ServiceLifecycle
+
+/// The node's heartbeat (rule "freshness"). Every 500 ms: note the boot clock, write the node's own row (a commit that
+/// proves a living primary), read head, entries, key ring version and time from one snapshot, apply, and only then claim
+/// that all that was acknowledged before is known. A notification makes it read early, without a claim.
+package struct NodeTick: Service {
+    package static let interval: Duration = .milliseconds(500)
+
+    private let list: RevocationList
+    private let node: UniqueID
+    private let version: String
+    private let masterKeys: [Int16]
+    private let logger: Logger
+    private let onReading: @Sendable (RevocationList.Reading) async -> Void
+
+    /// - Parameter onReading: what follows the list's tick: the key ring.
+    package init(
+        _ list: RevocationList, version: String, masterKeys: [Int16], logger: Logger,
+        onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
+    ) {
+        self.list = list
+        self.version = version
+        self.masterKeys = masterKeys
+        self.logger = logger
+        self.onReading = onReading
+        node = .version7(
+            millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10))
+    }
+
+    /// One whole tick. Throws where the database did not answer: nothing is claimed then.
+    package func tick() async throws {
+        let begun = BootInstant.now()
+        try await list.database.query(RevocationSQL.tick(node: node, version: version, masterKeys: masterKeys))
+        let reading = try await list.read()
+        list.claim(completeAsOf: begun)
+        await onReading(reading)
+    }
+
+    /// Returns at graceful shutdown; never throws for the database's sake: a node that cannot tick says so by being
+    /// stale, and heals by itself.
+    package func run() async throws {
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await tickForever() }
+                group.addTask { await followNotifications() }
+            }
+        }
+    }
+
+    private func tickForever() async {
+        var wasFailing = false
+        while !Task.isCancelled {
+            do {
+                try await tick()
+                if wasFailing { logger.notice("the database answers again") }
+                wasFailing = false
+            } catch is CancellationError {
+                return
+            } catch {
+                if !wasFailing { logger.error("the database does not answer", metadata: ["error": "\(error)"]) }
+                wasFailing = true
+            }
+            try? await Task.sleep(for: Self.interval)
+        }
+    }
+
+    private func followNotifications() async {
+        for await _ in list.database.notifications(on: "latchkey_revocations") {
+            if Task.isCancelled { return }
+            // A failure shows in the next tick.
+            if let reading = try? await list.read() { await onReading(reading) }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+package import JOSE
+import LatchkeyVerifier
+package import Postgres
+import Synchronization
+
+/// The revocation list as this node holds it: the set it judges by, the position it has read up to, and how fresh that
+/// is. This room knows ids and expiries, nothing of sessions; who ends a session hands over the ids.
+///
+/// A revocation of this node's own is in the set before the caller hears of it; the position moves only by reading.
+package final class RevocationList: RevocationLookup {
+    private struct State {
+        var set = RevocationSet()
+        var position: FeedPosition?
+        /// Every revocation acknowledged anywhere before this instant is in the set.
+        var completeAsOf: BootInstant?
+    }
+
+    /// Without a tick for this long a node neither judges a token nor mints one.
+    package static let staleAfter: Int64 = 2_000_000_000
+
+    let database: Database
+    package let clock: NodeClock
+    private let state = Mutex(State())
+
+    package init(_ database: Database, clock: NodeClock) {
+        self.database = database
+        self.clock = clock
+    }
+
+    package var position: FeedPosition? { state.withLock { $0.position } }
+
+    package var count: Int { state.withLock { $0.set.count } }
+
+    /// Whether the set is complete as of less than two seconds ago.
+    package var isFresh: Bool {
+        state.withLock { state in
+            state.completeAsOf.map { BootInstant.now() - $0 < Self.staleAfter } ?? false
+        }
+    }
+
+    package func contains(tokenID: UniqueID, sessionID: UniqueID?) -> Bool {
+        state.withLock { $0.set.contains(tokenID: tokenID, sessionID: sessionID) }
+    }
+
+    package func contains(keyID: String) -> Bool {
+        state.withLock { $0.set.contains(keyID: keyID) }
+    }
+
+    package func contains(_ id: UniqueID) -> Bool {
+        state.withLock { $0.set.contains(id) }
+    }
+
+    /// Takes in what this node itself has just committed.
+    package func insert(_ entries: [RevocationEntry]) {
+        state.withLock { state in
+            for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
+        }
+    }
+
+    /// Rounded up: the set forgets no entry before it expires.
+    private static func expiry(_ entry: RevocationEntry) -> Int64 { entry.expiresAt.seconds + 1 }
+
+    /// Puts one token on the list, with its audit row. Returns once that is durable and in this node's set.
+    package func revoke(tokenID: UniqueID, audit event: Event, origin: Origin) async throws(PostgresError) -> FeedPosition {
+        // Once is enough: repeating a revocation must not make the list longer.
+        if let position, contains(tokenID) { return position }
+        let result = try await database.grouped(
+            RevocationSQL.append(tokenID: tokenID, audit: event.row(origin)), in: .revocations)
+        let (entries, position) = try result.appendedEntries()
+        guard let position else { throw .unexpectedRowCount(0) }
+        insert(entries)
+        return position
+    }
+
+    /// What one reading of the database told besides the list itself.
+    package struct Reading: Sendable {
+        /// The node's boot clock before the reading began.
+        package let begun: BootInstant
+        package let keyRingVersion: Int64
+        package let fence: Int64
+    }
+
+    /// Head, entries after the own position, key ring version and database time, from one snapshot, in one round trip.
+    package func read() async throws(PostgresError) -> Reading {
+        let begun = BootInstant.now()
+        let known = position
+        let results = try await database.lease { lease throws(PostgresError) in
+            try await lease.batch(
+                [
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head,
+                    RevocationSQL.entries(after: known?.seq ?? 0), "COMMIT",
+                ], commits: .no)
+        }
+        guard results.count == 4 else { throw .unexpectedRowCount(results.count) }
+        let head = try results[1].one()
+        let position = FeedPosition(epoch: try head.decode("epoch"), seq: try head.decode("seq"))
+        var entries: [RevocationEntry] = []
+        for row in results[2].rows { entries.append(try RevocationEntry(row)) }
+        let reading = Reading(begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"))
+
+        // Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
+        // the set stays, since an id too many refuses a token and one too few accepts it.
+        if let known, known.epoch != position.epoch || known.seq > position.seq {
+            state.withLock { $0.position = nil }
+            return try await read()
+        }
+        let now = try head.decode("now", as: Instant.self)
+        clock.set(database: now, boot: begun)
+        state.withLock { state in
+            for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
+            // Two readings may run at once (a tick and a notification): the position never goes back.
+            if state.position?.epoch != position.epoch || state.position.map({ $0.seq < position.seq }) ?? true {
+                state.position = position
+            }
+        }
+        return reading
+    }
+
+    /// Claims that all that was acknowledged before `instant` is in the set. Only a tick may: it has proved, by a commit
+    /// of its own after `instant` and before its reading, that it reads from the living primary.
+    func claim(completeAsOf instant: BootInstant) {
+        state.withLock { state in
+            if state.completeAsOf.map({ $0 < instant }) ?? true { state.completeAsOf = instant }
+        }
+    }
+
+    /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would.
+    package func readAndClaim() async throws(PostgresError) -> Reading {
+        let begun = BootInstant.now()
+        try await database.query(RevocationSQL.proveLivingPrimary)
+        let reading = try await read()
+        claim(completeAsOf: begun)
+        return reading
+    }
+
+    func removeExpired() {
+        guard let now = clock.now() else { return }
+        state.withLock { $0.set.removeExpired(now: now.seconds) }
+    }
+}

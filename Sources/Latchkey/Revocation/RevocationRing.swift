@@ -1,0 +1,52 @@
+package import Postgres
+
+/// The ring of the list's partitions: which slots can hold nothing alive, and emptying those. An insert never depends on
+/// this having run: a slot that was not emptied takes new rows beside its old ones.
+package struct RevocationRing: Sendable {
+    private let database: Database
+
+    package init(_ database: Database) {
+        self.database = database
+    }
+
+    /// Slots that hold only what has expired, at `now`: all but the present one and those of the horizon ahead, which
+    /// spans eight of them and a begun ninth.
+    package static func spentSlots(now: Instant, horizonSeconds: Int64) -> [Int16] {
+        let width = (horizonSeconds + 7) / 8
+        let present = now.seconds / width
+        return (10...15).map { Int16((present + $0) % 16) }
+    }
+
+    /// Empties what can be emptied; returns how many slots were.
+    package func emptySpentSlots() async throws -> Int {
+        let horizon = try await database.query(RevocationSQL.horizon).one()
+        let slots = Self.spentSlots(now: try horizon.decode("now"), horizonSeconds: try horizon.decode("seconds"))
+        var emptied = 0
+        for slot in slots {
+            guard try await database.query(RevocationSQL.hasRows(slot: slot)).one().decode("found", as: Bool.self) else {
+                continue
+            }
+            if try await empty(slot) { emptied += 1 }
+        }
+        return emptied
+    }
+
+    private func empty(_ slot: Int16) async throws -> Bool {
+        do {
+            return try await database.transaction { transaction in
+                let results = try await transaction.batch([RevocationSQL.lock(slot: slot), RevocationSQL.hasLive(slot: slot)])
+                guard try results[1].one().decode("found", as: Bool.self) == false else { return false }
+                try await transaction.commit([RevocationSQL.empty(slot: slot)])
+                return true
+            }
+        } catch let error as PostgresError where error.sqlState == "55P03" {
+            return false  // lock_not_available: somebody reads it now; the next round will do
+        }
+    }
+
+    /// Rows of the last day's positions and of nodes that are gone.
+    package func forgetOld() async throws {
+        try await database.query(RevocationSQL.forgetOldBatches)
+        try await database.query(RevocationSQL.forgetOldNodes)
+    }
+}

@@ -1,0 +1,148 @@
+package import JOSE
+package import Postgres
+
+/// One id on the list: a `jti` or a `sid`.
+package struct RevocationEntry: Sendable, Hashable {
+    package enum Kind: Int16, Sendable {
+        case jti = 1
+        case sid = 2
+    }
+
+    package let kind: Kind
+    package let id: UniqueID
+    package let expiresAt: Instant
+}
+
+/// A point in the list. Dense, in the order of commits, within one epoch.
+package struct FeedPosition: Sendable, Hashable {
+    package let epoch: UniqueID
+    package let seq: Int64
+
+    /// The opaque word of `Latchkey-Position`.
+    package var word: String { "\(epoch.text).\(seq)" }
+}
+
+/// Every statement on the list's tables.
+package enum RevocationSQL {
+    /// Common table expressions that append what a preceding `entry (ordinal bigint, kind smallint, id uuid)` holds:
+    /// the head is locked last and gives lock and position in one; without entries it is not touched. An entry expires
+    /// when the longest-lived token that may still be alive has, plus 300 s for clocks and leeways. The slot is a
+    /// sixteenth of a ring whose slots are an eighth of that horizon wide.
+    package static let append: StaticString = """
+        head AS (
+            UPDATE feed_head
+            SET seq = seq + (SELECT count(*) FROM entry),
+                digest = sha256(digest || (
+                    SELECT string_agg(int2send(kind) || uuid_send(id), ''::bytea ORDER BY ordinal) FROM entry))
+            WHERE EXISTS (SELECT FROM entry)
+            RETURNING epoch, seq, digest
+        ), batch AS (
+            INSERT INTO feed_batches (seq, digest)
+            SELECT seq, digest FROM head
+        ), horizon AS (
+            SELECT longest_access_token + 300 AS seconds FROM installation
+        ), stored AS (
+            INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
+            SELECT (floor(extract(epoch FROM e.expires_at) / ceil(e.seconds / 8.0))::bigint % 16)::smallint,
+                   head.seq - (SELECT count(*) FROM entry) + entry.ordinal, entry.kind, entry.id, e.expires_at
+            FROM head, entry,
+                 (SELECT seconds, clock_timestamp() + seconds * interval '1 second' AS expires_at FROM horizon) e
+            RETURNING kind, id, expires_at
+        )
+        """
+
+    /// What a statement with `append` returns: a row an entry, each with the position after all of them.
+    package static let appended: StaticString = """
+        SELECT stored.kind, stored.id, stored.expires_at, head.epoch, head.seq,
+               pg_notify('latchkey_revocations', '') IS NULL AS notified
+        FROM stored, head
+        """
+
+    static func append(tokenID: UniqueID, audit: Query) -> Query {
+        """
+        WITH entry AS (
+            SELECT 1::bigint AS ordinal, \(RevocationEntry.Kind.jti.rawValue)::smallint AS kind, \(tokenID) AS id
+        ), audit AS (\(audit)), \(literal: append) \(literal: appended)
+        """
+    }
+
+    static let head: Query = """
+        SELECT epoch, seq, clock_timestamp() AS now, (SELECT version FROM key_ring) AS ring,
+               (SELECT fence FROM installation) AS fence
+        FROM feed_head
+        """
+
+    static func entries(after seq: Int64) -> Query {
+        """
+        SELECT kind, id, expires_at
+        FROM revocation_entries
+        WHERE seq > \(seq) AND expires_at > clock_timestamp()
+        """
+    }
+
+    static func tick(node: UniqueID, version: String, masterKeys: [Int16]) -> Query {
+        """
+        INSERT INTO node_ticks (node, version, master_keys, ticked_at)
+        VALUES (\(node), \(version), \(masterKeys), clock_timestamp())
+        ON CONFLICT (node) DO UPDATE
+        SET version = excluded.version, master_keys = excluded.master_keys, ticked_at = excluded.ticked_at
+        """
+    }
+
+    /// A commit that waits for whatever commits wait for, and changes no row.
+    static let proveLivingPrimary: Query = "SELECT pg_logical_emit_message(true, 'latchkey', '') IS NULL AS silent"
+
+    /// Raised before a node serves with a longer lifetime, never lowered here.
+    package static func raiseLongestAccessToken(to seconds: Int64) -> Query {
+        "UPDATE installation SET longest_access_token = \(seconds) WHERE longest_access_token < \(seconds)"
+    }
+
+    static let horizon: Query = "SELECT longest_access_token + 300 AS seconds, clock_timestamp() AS now FROM installation"
+
+    static func hasRows(slot: Int16) -> Query {
+        "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot)) AS found"
+    }
+
+    /// Emptying a slot: a lock that is not waited for (a queued ACCESS EXCLUSIVE lock would stop every reader behind a
+    /// dump), a look whether everything has expired, and TRUNCATE.
+    static func lock(slot: Int16) -> Query {
+        "LOCK TABLE \("revocation_entries", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT"
+    }
+
+    static func hasLive(slot: Int16) -> Query {
+        "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot) WHERE expires_at > clock_timestamp()) AS found"
+    }
+
+    static func empty(slot: Int16) -> Query {
+        "TRUNCATE \("revocation_entries", slot: slot)"
+    }
+
+    /// A thousand at a time, so that no statement runs long.
+    static let forgetOldBatches: Query = """
+        DELETE FROM feed_batches
+        WHERE seq IN (
+            SELECT seq FROM feed_batches WHERE at < clock_timestamp() - interval '24 hours' ORDER BY seq LIMIT 1000)
+        """
+
+    static let forgetOldNodes: Query = "DELETE FROM node_ticks WHERE ticked_at < clock_timestamp() - interval '24 hours'"
+}
+
+extension ResultSet {
+    /// The rows of a statement that ends in `RevocationSQL.appended`.
+    package func appendedEntries() throws(PostgresError) -> (entries: [RevocationEntry], position: FeedPosition?) {
+        var entries: [RevocationEntry] = []
+        var position: FeedPosition?
+        for row in rows {
+            entries.append(try RevocationEntry(row))
+            position = FeedPosition(epoch: try row.decode("epoch"), seq: try row.decode("seq"))
+        }
+        return (entries, position)
+    }
+}
+
+extension RevocationEntry {
+    init(_ row: ResultSet.Row) throws(PostgresError) {
+        guard let kind = Kind(rawValue: try row.decode("kind")) else { throw .undecodable(column: "kind") }
+        self.init(kind: kind, id: try row.decode("id"), expiresAt: try row.decode("expires_at"))
+    }
+}

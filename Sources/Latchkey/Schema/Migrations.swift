@@ -1,0 +1,13 @@
+package import Postgres
+
+/// The migrations that this binary carries, in order. A test holds the list against the folder `migrations/`.
+package enum Migrations {
+    package static let all = [
+        Migration(name: "0001_create_installation", bytes: PackageResources._001_create_installation_sql),
+        Migration(name: "0002_create_users", bytes: PackageResources._002_create_users_sql),
+        Migration(name: "0003_create_sessions", bytes: PackageResources._003_create_sessions_sql),
+        Migration(name: "0004_create_revocations", bytes: PackageResources._004_create_revocations_sql),
+        Migration(name: "0005_create_signing_keys", bytes: PackageResources._005_create_signing_keys_sql),
+        Migration(name: "0006_create_audit_events", bytes: PackageResources._006_create_audit_events_sql),
+    ]
+}

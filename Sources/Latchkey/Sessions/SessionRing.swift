@@ -1,0 +1,44 @@
+package import Postgres
+
+/// The ring of the sessions' partitions: an old slot, in which no session can live any more, is emptied by TRUNCATE, so
+/// that it is empty when its turn comes again. Nothing depends on it: an un-emptied slot takes new rows beside its old.
+package struct SessionRing: Sendable {
+    private let database: Database
+    private let policy: SessionPolicy
+
+    package init(_ database: Database, policy: SessionPolicy) {
+        self.database = database
+        self.policy = policy
+    }
+
+    /// The slot whose turn comes next: what was born in it lies at least 15 widths back, and 14 hold the longest life.
+    package static func spentSlot(now: Instant, policy: SessionPolicy) -> Int16 {
+        Int16((now.seconds / policy.slotWidth + 1) % 16)
+    }
+
+    /// Whether there was one to empty. Not where anything in it may still live, whatever the settings were at its birth.
+    package func emptySpentSlot() async throws -> Bool {
+        let now: Instant = try await database.query("SELECT clock_timestamp() AS now").one().decode("now")
+        let slot = Self.spentSlot(now: now, policy: policy)
+        let hasRows: Query = "SELECT EXISTS (SELECT FROM \("sessions", slot: slot)) AS found"
+        guard try await database.query(hasRows).one().decode("found", as: Bool.self) else { return false }
+        do {
+            return try await database.transaction(timeout: 60_000_000_000) { transaction in
+                let results = try await transaction.batch([
+                    "LOCK TABLE \("sessions", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT",
+                    """
+                    SELECT EXISTS (
+                        SELECT FROM \("sessions", slot: slot), installation
+                        WHERE max_until + longest_access_token * interval '1 second' > clock_timestamp()
+                    ) AS found
+                    """,
+                ])
+                guard try results[1].one().decode("found", as: Bool.self) == false else { return false }
+                try await transaction.commit(["TRUNCATE \("sessions", slot: slot)"])
+                return true
+            }
+        } catch let error as PostgresError where error.sqlState == "55P03" {
+            return false  // somebody reads it now; the next round will do
+        }
+    }
+}

@@ -1,0 +1,159 @@
+package import JOSE
+import Postgres
+
+/// Journeys that end many sessions at once. Each: (1) change the user, the client or the role, which locks out births and
+/// raises the version that one in flight was begun under; (2) in a **new** statement lock the sessions in order, end them
+/// and append them to the list. In one statement the second half would not see a session that was born while the first
+/// half waited.
+extension Sessions {
+    /// Nanoseconds: ending very many sessions may take a while.
+    private static let timeout: Int64 = 60_000_000_000
+
+    /// Runs `change` and then ends `which`, all or nothing.
+    private func endMany(
+        _ which: SessionEndSQL.Which, cause: EndCause, reason: String?, origin: Origin, event: Event,
+        after change: @Sendable (Transaction) async throws -> Void
+    ) async throws -> FeedPosition {
+        let ended = try await database.transaction(timeout: Self.timeout) { transaction in
+            try await change(transaction)
+            return try await transaction.commit([
+                event.row(origin),
+                SessionEndSQL.end(which, .wait, cause: cause, reason: reason, origin: origin),
+            ])[1]
+        }
+        if let position = try take(ended) { return position }
+        return try await readPosition()
+    }
+
+    private func expectOne(_ result: ResultSet, or missing: Rejection) throws {
+        guard result.affected == 1 else { throw missing }
+    }
+
+    /// - Throws: `Rejection.notFound`.
+    package func disable(_ user: UserID, reason: String?, origin: Origin) async throws -> FeedPosition {
+        try await endMany(
+            .user(user, except: nil), cause: .userDisabled, reason: reason, origin: origin,
+            event: .userDisabled(user: user.text, reason: reason)
+        ) { transaction in
+            try expectOne(try await transaction.query(UserSQL.disable(user)), or: .notFound(what: "user"))
+        }
+    }
+
+    /// The owner changes the password: every other session ends.
+    /// - Throws: `Rejection.invalidCredentials` where `current` is not it, or it was changed meanwhile.
+    package func changePassword(
+        of user: UserID, current: Password, new: Password, keeping sid: UniqueID?, origin: Origin
+    ) async throws -> FeedPosition {
+        let credentials = try await users.credentials(user)
+        let verdict: PasswordVerdict
+        do {
+            verdict = try await users.hasher.verify(current, against: credentials?.effectivePHC)
+        } catch {
+            throw Rejection(error)
+        }
+        guard let credentials, verdict != .differs else { throw Rejection.invalidCredentials }
+        let phc = try await users.hash(new)
+        return try await endMany(
+            .user(user, except: sid), cause: .passwordChanged, reason: nil, origin: origin,
+            event: .passwordChanged(user: user.text)
+        ) { transaction in
+            let set = UserSQL.setPassword(user, phc, ifVersion: credentials.securityVersion)
+            try expectOne(try await transaction.query(set), or: .invalidCredentials)
+        }
+    }
+
+    /// An administrator sets it: every session ends.
+    package func setPassword(of user: UserID, _ new: Password, origin: Origin) async throws -> FeedPosition {
+        let phc = try await users.hash(new)
+        return try await endMany(
+            .user(user, except: nil), cause: .passwordChanged, reason: nil, origin: origin,
+            event: .passwordSet(user: user.text)
+        ) { transaction in
+            let set = UserSQL.setPassword(user, phc, ifVersion: nil)
+            try expectOne(try await transaction.query(set), or: .notFound(what: "user"))
+        }
+    }
+
+    /// - Throws: `Rejection.notFound` where the user does not hold the role.
+    package func revokeRole(_ role: String, from user: UserID, origin: Origin) async throws -> FeedPosition {
+        try await endMany(
+            .user(user, except: nil), cause: .roleTaken, reason: nil, origin: origin,
+            event: .roleRevoked(user: user.text, role: role)
+        ) { transaction in
+            // The user is locked before the role goes: a birth in flight either came before, and its session is ended
+            // below, or finds another version.
+            let results = try await transaction.batch([UserSQL.raiseVersion(user), UserSQL.revoke(role, from: user)])
+            try expectOne(results[1], or: .notFound(what: "role of that user"))
+        }
+    }
+
+    /// A role that loses a scope ends its holders' sessions; one that only gains shows at their next refresh.
+    package func setScopes(_ scopes: [String], ofRole role: String, origin: Origin) async throws -> FeedPosition {
+        for scope in scopes where Scope(scope) == nil {
+            throw Rejection.invalidField("scopes", reason: "A scope is 1 to 128 printable ASCII characters, no quotes.")
+        }
+        return try await changeRole(role, origin: origin, event: .roleChanged(role: role, scopes: scopes)) { transaction, old in
+            try await transaction.query(UserSQL.setScopes(role, scopes))
+            let isNarrowed = old.contains { scope in !scopes.contains { $0.isSameText(as: scope) } }
+            return isNarrowed
+        }
+    }
+
+    package func deleteRole(_ role: String, origin: Origin) async throws -> FeedPosition {
+        try await changeRole(role, origin: origin, event: .roleDeleted(role: role)) { transaction, _ in true }
+    }
+
+    private func changeRole(
+        _ role: String, origin: Origin, event: Event,
+        _ change: @Sendable (Transaction, _ old: [String]) async throws -> Bool
+    ) async throws -> FeedPosition {
+        let isDeletion = if case .roleDeleted = event { true } else { false }
+        let ended = try await database.transaction(timeout: Self.timeout) { transaction -> ResultSet? in
+            guard let row = try await transaction.query(UserSQL.lockRole(role)).first else {
+                throw Rejection.notFound(what: "role")
+            }
+            guard try await change(transaction, try row.decode("scopes")) else {
+                try await transaction.commit([event.row(origin)])
+                return nil
+            }
+            var holders: [UniqueID] = []
+            for row in try await transaction.query(UserSQL.raiseVersionOfHolders(role)).rows {
+                holders.append(try row.decode("id"))
+            }
+            if isDeletion { _ = try await transaction.batch([UserSQL.revokeFromAll(role), UserSQL.deleteRole(role)]) }
+            return try await transaction.commit([
+                event.row(origin),
+                SessionEndSQL.end(.users(holders), .wait, cause: .roleTaken, reason: nil, origin: origin),
+            ])[1]
+        }
+        if let ended, let position = try take(ended) { return position }
+        return try await readPosition()
+    }
+
+    package func revokeAll(of user: UserID, reason: String?, origin: Origin) async throws -> FeedPosition {
+        try await endMany(
+            .user(user, except: nil), cause: .revoked, reason: reason, origin: origin,
+            event: .sessionsRevoked(target: "user:\(user.text)", reason: reason)
+        ) { transaction in
+            try expectOne(try await transaction.query(UserSQL.raiseVersion(user)), or: .notFound(what: "user"))
+        }
+    }
+
+    package func revokeAll(ofClient client: String, reason: String?, origin: Origin) async throws -> FeedPosition {
+        try await endMany(
+            .client(client), cause: .revoked, reason: reason, origin: origin,
+            event: .sessionsRevoked(target: "client:\(client)", reason: reason)
+        ) { transaction in
+            try expectOne(try await transaction.query(ClientSQL.raiseVersion(client)), or: .notFound(what: "client"))
+        }
+    }
+
+    package func revokeAll(reason: String?, origin: Origin) async throws -> FeedPosition {
+        try await endMany(
+            .all, cause: .revoked, reason: reason, origin: origin,
+            event: .sessionsRevoked(target: "all", reason: reason)
+        ) { transaction in
+            try await transaction.query(UserSQL.raiseVersionOfAll)
+        }
+    }
+}

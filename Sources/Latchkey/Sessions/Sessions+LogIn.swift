@@ -1,0 +1,88 @@
+import Foundation
+import JOSE
+import LibCrypto
+import Postgres
+
+extension Sessions {
+    /// What a client asks for when it logs in.
+    package struct LogIn: Sendable {
+        package var username: String
+        package var password: String
+        /// `aud` beside the default (RFC 8707); nil: the default audience.
+        package var resources: [String]
+        /// nil: `account` and all that the user's roles carry.
+        package var scope: String?
+
+        package init(username: String, password: String, resources: [String], scope: String?) {
+            self.username = username
+            self.password = password
+            self.resources = resources
+            self.scope = scope
+        }
+    }
+
+    /// Logs in by name and password: credentials, hash (no connection held meanwhile), one statement, signature.
+    ///
+    /// - Throws: `Rejection.invalidCredentials`, the same after the same work for an unknown name, a wrong password, a
+    ///   disabled account and one without a password; `.overloaded`, `.unavailable`, `.invalidTarget`, `.invalidScope`.
+    package func logIn(_ request: LogIn) async throws -> Tokens {
+        let scope = try request.scope.map { try Scope.list($0) }
+        if let scope, scope.isEmpty { throw Rejection.invalidScope }
+        let audience = try audience(of: request.resources)
+        try requireFresh()
+        // A name or a password that no account can have still queues and hashes: its refusal costs what others' do.
+        let username = try? Username(request.username)
+        let password = try Self.password(checking: request.password)
+
+        var credentials: Credentials?
+        if let username { credentials = try await users.credentials(username) }
+        let phc = credentials?.effectivePHC
+        let verdict: PasswordVerdict
+        do {
+            verdict = try await users.hasher.verify(password, against: phc)
+        } catch {
+            throw Rejection(error)
+        }
+        guard let credentials, let phc, verdict != .differs else { throw Rejection.invalidCredentials }
+        let tokens = try await open(
+            credentials, clientID: Client.firstParty, scope: scope, audience: audience)
+        if verdict == .matchesNeedsUpgrade { upgrades.schedule(credentials.id, from: phc, with: password) }
+        return tokens
+    }
+
+    static func password(checking text: String) throws -> Password {
+        do {
+            return try Password(checking: text)
+        } catch {
+            throw Rejection.invalidField("password", reason: error.description)
+        }
+    }
+
+    private func audience(of resources: [String]) throws -> [String] {
+        guard !resources.isEmpty else { return [audience] }
+        let known = [audience] + self.resources
+        for resource in resources where !known.contains(where: { $0.isSameText(as: resource) }) {
+            throw Rejection.invalidTarget
+        }
+        return resources
+    }
+
+    /// One statement; its row exists only where user and client still are what they were when the hash was read.
+    func open(
+        _ credentials: Credentials, clientID: String, scope: [String]?, audience: [String]
+    ) async throws -> Tokens {
+        try requireFresh()
+        guard let now = revocations.clock.now() else { throw Rejection.unavailable(retryAfter: 1) }
+        let slot = policy.slot(bornAt: now)
+        let birth = SessionBirth(
+            slot: slot, rid: [UInt8(slot)] + SecureRandom.bytes(15),
+            sid: .version7(millisecondsSince1970: now.milliseconds, random: SecureRandom.bytes(10)),
+            user: credentials.id, securityVersion: credentials.securityVersion, clientID: clientID, scope: scope,
+            audience: audience, policy: policy)
+        var result = try await database.grouped(SessionSQL.open(birth, .skipLocked))
+        if result.count == 0 { result = try await database.query(SessionSQL.open(birth, .wait)) }
+        guard let row = result.first else { throw Rejection.invalidCredentials }
+        let minting = try Minting(row)
+        return try await tokens(minting, rid: birth.rid, generation: minting.generation)
+    }
+}

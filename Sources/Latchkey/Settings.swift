@@ -1,0 +1,47 @@
+package import LibCrypto
+package import Logging
+
+/// What an operator may choose. One name in three spellings: `LATCHKEY_ACCESS_TOKEN_TTL`, `accessToken.ttl`, and the row
+/// of the README's table. Times are seconds. Read once, by `SettingsReader`; plain values from then on.
+package struct Settings: Sendable {
+    /// A libpq connection string; secret, since it may hold a password.
+    package var databaseURL: String
+    package var databaseConnections: Int
+    package var host: String
+    package var port: Int
+    package var managementPort: Int
+    package var issuer: String
+    /// The default `aud`.
+    package var audience: String
+    /// Further audiences that a login may ask for.
+    package var resources: [String]
+    package var keysDirectory: String
+    package var accessTokenTTL: Int64
+    package var session: SessionPolicy
+    package var argon2: Argon2Parameters
+    package var hashingQueueWait: Int64
+    package var hashingMemoryKiB: Int
+    package var keys: KeyPolicy
+    package var signingAlgorithm: SignatureAlgorithm
+    package var registration: Registration
+    package var logLevel: Logger.Level
+}
+
+/// Which defaults hold where nothing is set.
+package enum SettingsProfile: Sendable {
+    /// `latchkey serve`.
+    case serve
+    /// `latchkey dev`: a rotation can be watched, and anybody may register.
+    case dev
+    /// A command that acts on an installation without serving: needs no issuer.
+    case command
+}
+
+/// Everything that is wrong with the settings, at once.
+package struct SettingsError: Error, Sendable, CustomStringConvertible {
+    package let problems: [String]
+
+    package var description: String {
+        (["the settings are not usable:"] + problems.map { "  \($0)" }).joined(separator: "\n")
+    }
+}

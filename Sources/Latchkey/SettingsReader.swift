@@ -1,0 +1,139 @@
+package import Configuration
+import LibCrypto
+import Logging
+
+/// Reads `Settings` from flags, environment and file (in this order) and gathers every error on the way.
+package struct SettingsReader {
+    private let config: ConfigReader
+    private var problems: [String] = []
+
+    /// - Parameter config: scoped to nothing; every key begins with `latchkey`.
+    package static func read(_ config: ConfigReader, profile: SettingsProfile) throws(SettingsError) -> Settings {
+        var reader = SettingsReader(config: config.scoped(to: "latchkey"))
+        let settings = reader.settings(profile)
+        guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
+        return settings
+    }
+
+    private init(config: ConfigReader) {
+        self.config = config
+    }
+
+    private mutating func settings(_ profile: SettingsProfile) -> Settings {
+        let isDev = profile == .dev
+        let port = int("port", default: 8080, in: 0...65535)
+        let idleTTL = seconds("session.idleTtl", default: 1_209_600, in: 60...315_360_000)
+        let issuer = issuer(profile)
+        let settings = Settings(
+            databaseURL: databaseURL(),
+            databaseConnections: Int(int("database.connections", default: 8, in: 1...1000)),
+            host: string("host") ?? "127.0.0.1", port: Int(port),
+            managementPort: Int(int("management.port", default: port == 0 ? 0 : min(port + 1000, 65535), in: 0...65535)),
+            issuer: issuer, audience: string("audience") ?? issuer,
+            resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
+            keysDirectory: string("keys.dir") ?? "keys",
+            accessTokenTTL: seconds("access.token.ttl", default: 600, in: 1...86_400),
+            session: SessionPolicy(
+                idleTTL: idleTTL, maxTTL: seconds("session.maxTtl", default: 7_776_000, in: 60...315_360_000),
+                grace: seconds("refresh.grace", default: 30, in: 0...3600),
+                recovery: seconds("refresh.recovery", default: idleTTL, in: 0...315_360_000)),
+            argon2: argon2(),
+            hashingQueueWait: seconds("hashing.queueWait", default: 2, in: 1...60),
+            hashingMemoryKiB: Int(int("hashing.memoryKib", default: 262_144, in: 8...67_108_864)),
+            keys: KeyPolicy(
+                publishLead: seconds("key.publishLead", default: isDev ? 45 : 3600, in: 1...31_536_000),
+                maxAge: seconds("jwks.maxAge", default: isDev ? 10 : 300, in: 1...86_400),
+                leeway: seconds("clock.leeway", default: isDev ? 3 : 30, in: 0...600)),
+            signingAlgorithm: choice("signing.algorithm", default: .rs256, of: [SignatureAlgorithm.rs256]),
+            registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
+            logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
+        let keys = settings.keys
+        if keys.publishLead < keys.shortestLead {
+            problems.append(
+                "LATCHKEY_KEY_PUBLISH_LEAD is \(keys.publishLead): it must be at least LATCHKEY_JWKS_MAX_AGE "
+                    + "\(keys.maxAge) + LATCHKEY_CLOCK_LEEWAY \(keys.leeway) + 2 = \(keys.shortestLead), or a key would "
+                    + "sign before every verifier knows it")
+        }
+        return settings
+    }
+
+    private mutating func databaseURL() -> String {
+        if let url = config.string(forKey: "database.url", isSecret: true), !url.isEmpty { return url }
+        problems.append(
+            "LATCHKEY_DATABASE_URL is not set: give a PostgreSQL connection string such as "
+                + "postgresql://latchkey@db.example/latchkey, or name an installation with --data DIR")
+        return ""
+    }
+
+    private mutating func issuer(_ profile: SettingsProfile) -> String {
+        guard let issuer = string("issuer") else {
+            if profile == .serve {
+                problems.append("LATCHKEY_ISSUER is not set: give the https URL under which clients reach this service")
+            }
+            return "unset"
+        }
+        // RFC 8414 §2: an https URL without query and fragment. http for loopback: development and tests.
+        let bytes = Array(issuer.utf8)
+        let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { issuer.utf8.starts(with: $0.utf8) }
+        let isURL = issuer.utf8.starts(with: "https://".utf8) || isLoopback
+        if !isURL || bytes.last == UInt8(ascii: "/") || !bytes.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x3F && $0 != 0x23 }) {
+            problems.append(
+                "LATCHKEY_ISSUER is \(issuer): it must be an https URL (http for loopback alone) without query, "
+                    + "fragment or a slash at its end")
+        }
+        return issuer
+    }
+
+    private mutating func argon2() -> Argon2Parameters {
+        let memory = int("argon2.memoryKib", default: 19_456, in: 8...1_048_576)
+        let iterations = int("argon2.iterations", default: 2, in: 1...64)
+        let parallelism = int("argon2.parallelism", default: 1, in: 1...16)
+        do {
+            return try Argon2Parameters(
+                memoryKiB: Int(memory), iterations: Int(iterations), parallelism: Int(parallelism))
+        } catch {
+            problems.append("LATCHKEY_ARGON2_…: \(error)")
+            return .standard
+        }
+    }
+
+    private func string(_ key: ConfigKey) -> String? {
+        config.string(forKey: key).flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    private mutating func seconds(_ key: ConfigKey, default value: Int64, in range: ClosedRange<Int64>) -> Int64 {
+        int(key, default: value, in: range, unit: " seconds")
+    }
+
+    private mutating func int(
+        _ key: ConfigKey, default value: Int64, in range: ClosedRange<Int64>, unit: String = ""
+    ) -> Int64 {
+        guard let text = string(key) else { return value }
+        // By bytes: Int() would take "+5".
+        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let given = Int64(text), range.contains(given) else {
+            problems.append(
+                "\(Self.name(key)) is \(text): it must be a whole number from \(range.lowerBound) to "
+                    + "\(range.upperBound)\(unit)")
+            return value
+        }
+        return given
+    }
+
+    private mutating func choice<C: RawRepresentable<String>>(_ key: ConfigKey, default value: C, of all: [C]) -> C {
+        guard let text = string(key) else { return value }
+        guard let choice = all.first(where: { $0.rawValue.utf8.elementsEqual(text.utf8) }) else {
+            problems.append("\(Self.name(key)) is \(text): it must be one of \(all.map(\.rawValue).joined(separator: ", "))")
+            return value
+        }
+        return choice
+    }
+
+    /// `session.idleTtl` → `LATCHKEY_SESSION_IDLE_TTL`.
+    private static func name(_ key: ConfigKey) -> String {
+        let words = key.components.joined(separator: "_")
+        return "LATCHKEY_" + words.reduce(into: "") { text, letter in
+            if letter.isUppercase { text += "_" }
+            text += letter.uppercased()
+        }
+    }
+}

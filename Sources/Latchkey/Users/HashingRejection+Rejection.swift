@@ -1,0 +1,9 @@
+extension Rejection {
+    /// What a password could not be hashed for.
+    package init(_ rejection: HashingRejection) {
+        switch rejection {
+        case .overloaded(let seconds): self = .overloaded(retryAfter: seconds)
+        case .cancelled: self = .unavailable(retryAfter: 1)
+        }
+    }
+}

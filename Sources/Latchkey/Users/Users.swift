@@ -1,0 +1,103 @@
+import Foundation
+import JOSE
+import LibCrypto
+package import Postgres
+
+/// Accounts: who there is, what their passwords hash to, which roles they hold. What ends sessions (disabling, a changed
+/// password, a role taken away) lives above, in `Sessions`.
+package struct Users: Sendable {
+    package let database: Database
+    package let hasher: PasswordHasher
+
+    package init(_ database: Database, hasher: PasswordHasher) {
+        self.database = database
+        self.hasher = hasher
+    }
+
+    /// A new account. The hash is computed before a connection is taken.
+    /// - Throws: `Rejection.usernameTaken`, `.overloaded`.
+    package func register(
+        _ username: Username, _ password: Password?, email: EmailAddress?, origin: Origin
+    ) async throws -> User {
+        let phc: PHCString? = if let password { try await hash(password) } else { nil }
+        let milliseconds = Int64(Date().timeIntervalSince1970 * 1000)
+        let id = UserID(.version7(millisecondsSince1970: milliseconds, random: SecureRandom.bytes(10)))
+        do {
+            let results = try await database.batch([
+                UserSQL.insert(id, username, email: email, phc: phc),
+                Event.userRegistered(user: id.text, username: username.text).row(origin),
+                UserSQL.user(id),
+            ])
+            return try User(results[2].one())
+        } catch where error.constraint == "users_username_is_unique" {
+            throw Rejection.usernameTaken
+        }
+    }
+
+    /// - Throws: `Rejection.overloaded`.
+    package func hash(_ password: Password) async throws -> PHCString {
+        do {
+            return try await hasher.hash(password)
+        } catch {
+            throw Rejection(error)
+        }
+    }
+
+    package func credentials(_ username: Username) async throws(PostgresError) -> Credentials? {
+        try await credentials(UserSQL.credentials(username.text))
+    }
+
+    package func credentials(_ id: UserID) async throws(PostgresError) -> Credentials? {
+        try await credentials(UserSQL.credentials(id))
+    }
+
+    private func credentials(_ query: Query) async throws(PostgresError) -> Credentials? {
+        guard let row = try await database.grouped(query).first else { return nil }
+        return try Credentials(row)
+    }
+
+    package func user(_ id: UserID) async throws(PostgresError) -> User? {
+        guard let row = try await database.query(UserSQL.user(id)).first else { return nil }
+        return try User(row)
+    }
+
+    /// By name, or by id where the text is one.
+    package func find(_ nameOrID: String) async throws -> User {
+        if let id = UniqueID(text: nameOrID), let user = try await user(UserID(id)) { return user }
+        guard let username = try? Username(nameOrID),
+            let row = try await database.query(UserSQL.user(named: username.text)).first
+        else { throw Rejection.notFound(what: "user") }
+        return try User(row)
+    }
+
+    /// In the order of names, after `name`.
+    package func list(after name: String, limit: Int64) async throws(PostgresError) -> [User] {
+        var users: [User] = []
+        for row in try await database.query(UserSQL.users(after: name, limit: limit)).rows { users.append(try User(row)) }
+        return users
+    }
+
+    package func enable(_ id: UserID, origin: Origin) async throws {
+        try await database.transaction { transaction in
+            guard try await transaction.query(UserSQL.enable(id)).affected == 1 else { throw Rejection.notFound(what: "user") }
+            try await transaction.commit([Event.userEnabled(user: id.text).row(origin)])
+        }
+    }
+
+    /// Shows at the user's next refresh.
+    package func grant(_ role: String, to id: UserID, origin: Origin) async throws {
+        do {
+            try await database.batch([
+                UserSQL.grant(role, to: id), Event.roleGranted(user: id.text, role: role).row(origin),
+            ])
+        } catch where error.sqlState == "23503" {
+            throw Rejection.notFound(what: error.constraint == "user_roles_role_fkey" ? "role" : "user")
+        }
+    }
+
+    /// What a password login computed anew with the settings' parameters, kept unless the password has changed since.
+    package func upgrade(_ id: UserID, from old: PHCString, with password: Password) async throws {
+        let new = try await hasher.hash(password)
+        try await database.query(UserSQL.upgrade(id, from: old.text, to: new.text))
+    }
+}

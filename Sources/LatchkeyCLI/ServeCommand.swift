@@ -1,0 +1,47 @@
+import ArgumentParser
+import Configuration
+import Latchkey
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Serves an installation; every setting comes from the environment (LATCHKEY_…).",
+        discussion: """
+            Examples:
+              LATCHKEY_DATABASE_URL=postgresql://latchkey@db/latchkey LATCHKEY_ISSUER=https://id.example latchkey serve
+              latchkey serve --data .latchkey --port 8081     a further node beside a running `latchkey dev`
+            """)
+
+    @OptionGroup var installation: InstallationOptions
+
+    @Option(help: "The port to listen on (LATCHKEY_PORT).")
+    var port: Int?
+
+    func run() async throws {
+        let flags: [AbsoluteConfigKey: ConfigValue] =
+            port.map { [["latchkey", "port"]: ConfigValue(.string("\($0)"), isSecret: false)] } ?? [:]
+        let settings = try installation.settings(.serve, flags: flags)
+        let masterKeys = try MasterKeyFolder(settings.keysDirectory).load()
+        try await Serving.run(
+            Installation(settings, masterKeys: masterKeys, logger: Logs.logger(settings.logLevel)))
+    }
+}
+
+/// A node until SIGTERM or SIGINT.
+enum Serving {
+    /// - Parameter beside: what runs for as long as the node does.
+    static func run(_ installation: Installation, beside services: [any Service] = []) async throws {
+        defer { installation.close() }
+        let host = installation.settings.host
+        let node = Node(installation) { port in Output.line("ready: http://\(host):\(port)") }
+        var configuration = ServiceGroupConfiguration(
+            services: services + [node], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: Logs.logger(installation.settings.logLevel))
+        configuration.maximumGracefulShutdownDuration = .seconds(10)
+        configuration.maximumCancellationDuration = .seconds(5)
+        try await ServiceGroup(configuration: configuration).run()
+    }
+}

@@ -1,0 +1,123 @@
+import Configuration
+import Foundation
+package import Latchkey
+package import Logging
+package import Postgres
+
+/// An installation of a test's own: a migrated database, master keys, and as many nodes as wanted, serving on loopback.
+/// Ends with the call, and checks the invariants that every journey must leave intact.
+package struct TestInstallation: Sendable {
+    package let nodes: [TestNode]
+    /// For looking at rows and for moving their times: the tests' only way to travel in time.
+    package let database: Database
+    package let connectionString: String
+    package let settings: Settings
+
+    package var node: TestNode { nodes[0] }
+
+    /// - Parameters:
+    ///   - count: how many nodes serve.
+    ///   - change: what the test wants other than the defaults.
+    package static func run<R: Sendable>(
+        nodes count: Int = 1, logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+        settings change: @Sendable (inout Settings) -> Void = { _ in },
+        _ body: @Sendable (TestInstallation) async throws -> R
+    ) async throws -> R {
+        let cluster = try await TestCluster.shared()
+        let connectionString = try await cluster.makeDatabase(migrations: Migrations.all)
+        let folder = FileManager.default.temporaryDirectory.appending(path: "latchkey-keys-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var settings = try Self.defaults(connectionString, keys: folder)
+        change(&settings)
+        let keys = MasterKeyFolder(folder)
+        _ = try keys.initialise()
+        let masterKeys = try keys.load()
+
+        var nodes: [TestNode] = []
+        let database = Database(.init(connectionString: connectionString))
+        let result: Result<R, any Error>
+        do {
+            for _ in 0..<count {
+                nodes.append(try await TestNode.start(Installation(settings, masterKeys: masterKeys, logger: logger)))
+            }
+            let it = TestInstallation(
+                nodes: nodes, database: database, connectionString: connectionString, settings: settings)
+            let value = try await body(it)
+            try await it.checkInvariants()
+            result = .success(value)
+        } catch {
+            result = .failure(error)
+        }
+        for node in nodes { await node.stop() }
+        database.shutDown()
+        try await cluster.dropDatabase(connectionString)
+        return try result.get()
+    }
+
+    /// Fast hashes; everything else as `latchkey dev` has it.
+    private static func defaults(_ connectionString: String, keys: String) throws -> Settings {
+        let values = [
+            "LATCHKEY_DATABASE_URL": connectionString, "LATCHKEY_PORT": "0", "LATCHKEY_ISSUER": "http://127.0.0.1:1",
+            "LATCHKEY_RESOURCES": "https://api.example", "LATCHKEY_KEYS_DIR": keys, "LATCHKEY_ARGON2_MEMORY_KIB": "64",
+            "LATCHKEY_ARGON2_ITERATIONS": "1", "LATCHKEY_HASHING_MEMORY_KIB": "4096", "LATCHKEY_LOG_LEVEL": "trace",
+        ]
+        return try SettingsReader.read(
+            ConfigReader(provider: EnvironmentVariablesProvider(environmentVariables: values)), profile: .dev)
+    }
+
+    /// What holds after every journey, whatever happened in it.
+    package struct BrokenInvariant: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    package func checkInvariants() async throws {
+        let checks: [(String, Query)] = [
+            (
+                "every ended session stands on the list",
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM sessions s WHERE s.ended_at IS NOT NULL
+                    AND NOT EXISTS (SELECT FROM revocation_entries e WHERE e.kind = 2 AND e.id = s.sid)) AS holds
+                """
+            ),
+            (
+                "no session stands on the list twice",
+                "SELECT NOT EXISTS (SELECT FROM revocation_entries GROUP BY kind, id HAVING count(*) > 1) AS holds"
+            ),
+            (
+                "positions are dense and end at the head",
+                """
+                SELECT (SELECT count(*) FROM revocation_entries) = seq
+                   AND COALESCE((SELECT max(seq) FROM revocation_entries), 0) = seq AS holds FROM feed_head
+                """
+            ),
+            (
+                "the head's digest is the last batch's",
+                """
+                SELECT seq = 0 OR digest = (SELECT b.digest FROM feed_batches b WHERE b.seq = feed_head.seq) AS holds
+                FROM feed_head
+                """
+            ),
+            (
+                "one key has no successor, and two standbys stand ready",
+                """
+                SELECT count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) = 1
+                   AND count(*) FILTER (WHERE activates_at IS NULL) = 2 AS holds FROM signing_keys
+                """
+            ),
+            (
+                "each key begins when the one before it ends",
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM signing_keys r WHERE r.retires_at IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM signing_keys a WHERE a.activates_at = r.retires_at)) AS holds
+                """
+            ),
+        ]
+        for (name, query) in checks {
+            guard try await database.query(query).one().decode("holds") == true else {
+                throw BrokenInvariant(description: "broken: \(name)")
+            }
+        }
+    }
+}

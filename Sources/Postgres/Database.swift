@@ -1,0 +1,131 @@
+/// A small, honest libpq that blocks no event loop and no cooperative thread. This room owns connections, the two ways
+/// to use them (grouped and pooled), transactions, LISTEN and migrations; it knows no table of the service.
+package struct DatabaseConfiguration: Sendable {
+    /// A libpq connection string or URI.
+    package var connectionString: String
+    /// Connections of the pooled lane; each grouped lane and each listener has one more.
+    package var maximumConnections = 8
+    /// How many may wait for a connection, or in one grouped lane, before the next is refused.
+    package var maximumWaiting = 10_000
+    /// Nanoseconds.
+    package var connectTimeout: Int64 = 2_000_000_000
+    /// Nanoseconds from the call to the answer, waiting for a connection included. Past it the connection is closed.
+    package var statementTimeout: Int64 = 2_000_000_000
+
+    package init(connectionString: String) {
+        self.connectionString = connectionString
+    }
+}
+
+/// The grouped lanes: revocations have one of their own, since the list's head is the one lock that a group waits for.
+package enum GroupedLane: Int, CaseIterable, Sendable {
+    case hot
+    case revocations
+}
+
+package final class Database: Sendable {
+    let reactor: Reactor
+    package let configuration: DatabaseConfiguration
+
+    package init(_ configuration: DatabaseConfiguration) {
+        self.configuration = configuration
+        reactor = Reactor(configuration)
+    }
+
+    deinit {
+        reactor.shutDown()
+    }
+
+    /// Closes every connection; whoever still waits is told so.
+    package func shutDown() {
+        reactor.shutDown()
+    }
+
+    /// An autocommit statement in the next commit group. It must not wait for a row lock (FOR UPDATE SKIP LOCKED).
+    package func grouped(_ query: Query, in lane: GroupedLane = .hot) async throws(PostgresError) -> ResultSet {
+        let deadline = monotonicNow() + configuration.statementTimeout
+        return try await answer { complete in
+            self.reactor.post { core in
+                core.lanes[lane.rawValue].add(.init(query: query, deadline: deadline, completion: complete))
+            }
+        }
+    }
+
+    /// One autocommit statement on a connection of the pool.
+    @discardableResult
+    package func query(_ query: Query) async throws(PostgresError) -> ResultSet {
+        let deadline = monotonicNow() + configuration.statementTimeout
+        return try await answer { complete in
+            self.reactor.post { $0.pool.run(query, deadline: deadline, complete) }
+        }
+    }
+
+    /// Several statements in one round trip and one transaction.
+    @discardableResult
+    package func batch(_ queries: [Query]) async throws(PostgresError) -> [ResultSet] {
+        try await lease { lease throws(PostgresError) in
+            try await lease.batch(queries, commits: .yes)
+        }
+    }
+
+    /// A connection of the pool for as long as `body` runs.
+    package func lease<R: Sendable>(
+        timeout: Int64? = nil, _ body: (Lease) async throws(PostgresError) -> R
+    ) async throws(PostgresError) -> R {
+        let lease = try await takeLease(timeout)
+        defer { lease.release() }
+        return try await body(lease)
+    }
+
+    /// Runs `body` in a transaction (READ COMMITTED) and commits it, unless `body` has done so by `commit(_:)` or throws.
+    /// Throws `unknownOutcome` where the COMMIT was sent and not answered.
+    package func transaction<R: Sendable>(
+        timeout: Int64? = nil, _ body: (Transaction) async throws -> R
+    ) async throws -> R {
+        let lease = try await takeLease(timeout)
+        defer { lease.release() }
+        let transaction = Transaction(lease)
+        do {
+            let value = try await body(transaction)
+            try await transaction.finish()
+            return value
+        } catch {
+            await transaction.rollBack()
+            throw error
+        }
+    }
+
+    private func takeLease(_ timeout: Int64?) async throws(PostgresError) -> Lease {
+        let timeout = timeout ?? configuration.statementTimeout
+        let deadline = monotonicNow() + timeout
+        let reactor = reactor
+        return try await answer { complete in
+            reactor.post { core in
+                core.pool.lease(deadline: deadline) { granted in
+                    complete(granted.map { Lease(reactor, $0, timeout: timeout) })
+                }
+            }
+        }
+    }
+
+    /// LISTEN on `channel`. The stream ends with the database.
+    package func notifications(on channel: StaticString) -> AsyncStream<Notification> {
+        let (stream, continuation) = AsyncStream.makeStream(
+            of: Notification.self, bufferingPolicy: .bufferingNewest(1))
+        let posted = reactor.post { $0.listen(Listener(channel: channel, continuation)) }
+        if !posted { continuation.finish() }
+        return stream
+    }
+}
+
+/// Turns a completion on the reactor's thread into an answer. `start` is false where the reactor is shut down.
+func answer<T: Sendable>(
+    _ start: (@escaping @Sendable (Result<T, PostgresError>) -> Void) -> Bool
+) async throws(PostgresError) -> T {
+    let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<T, PostgresError>, Never>) in
+        if !start({ continuation.resume(returning: $0) }) {
+            continuation.resume(returning: .failure(.unavailable(.shutDown)))
+        }
+    }
+    return try result.get()
+}

@@ -1,0 +1,47 @@
+/// What a LISTEN tells: a nudge to look, never the truth itself (a notification sent while the connection was down is
+/// lost, so `listening` comes after each reconnect and means "look now").
+package enum Notification: Sendable {
+    case listening
+    case notified
+}
+
+/// LISTEN on one channel, on a connection of its own that is made again whenever it breaks. Lives on the reactor's
+/// thread.
+final class Listener {
+    private let channel: StaticString
+    private let continuation: AsyncStream<Notification>.Continuation
+    private var isListening = false
+
+    init(channel: StaticString, _ continuation: AsyncStream<Notification>.Continuation) {
+        self.channel = channel
+        self.continuation = continuation
+    }
+
+    func start(_ core: ReactorCore) {
+        guard core.isRunning else { return finish() }
+        isListening = false
+        _ = core.open { [weak self, unowned core] connection, event in
+            guard let self else { return }
+            switch event {
+            case .ready: listen(on: connection)
+            case .notified: continuation.yield(.notified)
+            case .lost: core.after(250_000_000) { self.start(core) }
+            }
+        }
+    }
+
+    private func listen(on connection: Connection) {
+        guard !isListening else { return }
+        isListening = true
+        let continuation = continuation
+        connection.run(
+            Batch(queries: ["LISTEN \(literal: channel)"], deadline: monotonicNow() + 2_000_000_000) { [unowned connection] outcome in
+                guard case .done = outcome else { return connection.close() }
+                continuation.yield(.listening)
+            })
+    }
+
+    func finish() {
+        continuation.finish()
+    }
+}

@@ -1,0 +1,100 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import JOSE
+import NIOCore
+import NIOPosix
+import Testing
+
+@testable import Latchkey
+
+@Suite("A caller that hangs up", .timeLimit(.minutes(1)))
+struct HangUpTests {
+    private enum Happening: Equatable {
+        case waiting
+        case cancelled
+    }
+
+    /// `POST /wait` reads its body and waits for ever, `POST /now` answers.
+    private func app(_ happenings: AsyncStream<Happening>.Continuation) -> some ApplicationProtocol {
+        let router = Router(context: LatchkeyRequestContext.self)
+        router.add(middleware: ErrorMiddleware())
+        router.post("wait") { request, _ in
+            try await request.whileCallerWaits { body in
+                _ = try await JSONBody(body, headers: request.headers, limit: 100)
+                happenings.yield(.waiting)
+                do {
+                    while true { try await Task.sleep(for: .seconds(3_600)) }
+                } catch {
+                    happenings.yield(.cancelled)
+                    throw error
+                }
+            }
+        }
+        router.post("now") { request, _ in
+            try await request.whileCallerWaits { body in
+                _ = try await JSONBody(body, headers: request.headers, limit: 100)
+                return Response.json(["done": true])
+            }
+        }
+        return Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)))
+    }
+
+    private static func caller(_ port: Int) -> TestClient {
+        TestClient(
+            host: "localhost", port: port, eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton))
+    }
+
+    private func request(_ path: String, _ body: String) -> TestClient.Request {
+        TestClient.Request(
+            path, method: .post, authority: "localhost", headers: [.contentType: "application/json"],
+            body: ByteBuffer(string: body))
+    }
+
+    @Test("is noticed while its request waits")
+    func cancellation() async throws {
+        let (stream, happenings) = AsyncStream<Happening>.makeStream()
+        try await app(happenings).test(.live) { client in
+            let port = try #require(client.port)
+            var events = stream.makeAsyncIterator()
+            for _ in 0..<10 {
+                let caller = Self.caller(port)
+                caller.connect()
+                try await caller.executeAndDontWaitForResponse(request("/wait", "{}"))
+                #expect(await events.next() == .waiting)
+                try await caller.close(mode: .all)
+                #expect(await events.next() == .cancelled)
+                try? await caller.shutdown()
+            }
+        }
+    }
+
+    @Test("leaves the service alive, and so does one refused before its body ended")
+    func survival() async throws {
+        let (_, happenings) = AsyncStream<Happening>.makeStream()
+        try await app(happenings).test(.live) { client in
+            let port = try #require(client.port)
+            for size in [101, 100_000, 1_000_000, 2] {
+                let caller = Self.caller(port)
+                caller.connect()
+                // The large ones see a 413 or a connection that was reset under their body.
+                let body = size == 2 ? "{}" : String(repeating: " ", count: size)
+                let response = try? await caller.execute(request("/now", body))
+                if size == 2 { #expect(response?.status == .ok) } else { #expect(response?.status != .ok) }
+                try? await caller.shutdown()
+            }
+        }
+    }
+
+    @Test("is told that the connection ends with the answer")
+    func connectionHeader() async throws {
+        let (_, happenings) = AsyncStream<Happening>.makeStream()
+        try await app(happenings).test(.router) { client in
+            let headers: HTTPFields = [.contentType: "application/json"]
+            let body = ByteBuffer(string: "{}")
+            try await client.execute(uri: "/now", method: .post, headers: headers, body: body) { response in
+                #expect(response.status == .ok && response.headers[.connection] == "close")
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// A socket between this process and the server, which can hear what is sent, and lose what is answered.
+final class Relay: Sendable {
+    enum Mode { case open, mute, cut }
+
+    private struct State {
+        var mode = Mode.open
+        var sent: [[UInt8]] = []
+    }
+
+    let connectionString: String
+    private let folder: String
+    private let server: String
+    private let listener: Int32
+    private let state = Mutex(State())
+
+    /// - Parameter connectionString: as `EmbeddedPostgres` writes them: host, port, user, dbname, requirepeer.
+    init(to connectionString: String) throws {
+        let values = connectionString.split(separator: "'").enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
+        server = "\(values[0])/.s.PGSQL.5432"
+        folder = "/tmp/latchkey-relay-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        self.connectionString = "host='\(folder)' port='5432' user='\(values[2])' dbname='\(values[3])'"
+        listener = Self.socket("\(folder)/.s.PGSQL.5432") { Glibc.bind($0, $1, $2) }
+        guard listener >= 0, listen(listener, 16) == 0 else { throw CocoaError(.fileWriteUnknown) }
+        Thread.detachNewThread { [self] in accept() }
+    }
+
+    /// Ends the relay; the connections through it go on until either side closes.
+    func close() {
+        shutdown(listener, Int32(SHUT_RDWR))
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    /// From now on: forwards answers, swallows them, or ends the connection when the next one comes.
+    func set(_ mode: Mode) {
+        state.withLock { $0.mode = mode }
+    }
+
+    /// What each read from the client brought, since it was last asked.
+    func takeSent() -> [[UInt8]] {
+        state.withLock { state in
+            defer { state.sent = [] }
+            return state.sent
+        }
+    }
+
+    private func accept() {
+        while true {
+            let client = Glibc.accept(listener, nil, nil)
+            guard client >= 0 else { break }
+            let server = Self.socket(server) { connect($0, $1, $2) }
+            Thread.detachNewThread { [self] in
+                pump(client, server) { bytes in
+                    state.withLock { $0.sent.append(bytes) }
+                    return true
+                }
+            }
+            Thread.detachNewThread { [self] in
+                pump(server, client) { _ in
+                    switch state.withLock({ $0.mode }) {
+                    case .open: return true
+                    case .mute: return false
+                    case .cut:
+                        shutdown(client, Int32(SHUT_RDWR))
+                        return false
+                    }
+                }
+            }
+        }
+        Glibc.close(listener)
+    }
+
+    private func pump(_ from: Int32, _ to: Int32, passes: ([UInt8]) -> Bool) {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = read(from, &buffer, buffer.count)
+            guard count > 0 else { break }
+            guard passes(Array(buffer.prefix(count))) else { continue }
+            var start = 0
+            while start < count {
+                let written = buffer.withUnsafeBytes {
+                    send(to, $0.baseAddress?.advanced(by: start), count - start, Int32(MSG_NOSIGNAL))
+                }
+                guard written > 0 else { break }
+                start += written
+            }
+        }
+        shutdown(to, Int32(SHUT_RDWR))
+        shutdown(from, Int32(SHUT_RDWR))
+        // Each descriptor is the `from` of one pump.
+        Glibc.close(from)
+    }
+
+    private static func socket(
+        _ path: String, _ use: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32
+    ) -> Int32 {
+        let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+        let result = withUnsafePointer(to: address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                use(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        return result == 0 ? descriptor : -1
+    }
+}
