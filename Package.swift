@@ -106,14 +106,16 @@ let package = Package(
         .testTarget(
             name: "LatchkeyTests",
             dependencies: [
-                "Latchkey", "LatchkeyTesting", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", httpClient, httpTypes,
+                "Latchkey", "LatchkeyTesting", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", httpClient,
+                httpTypes,
                 hummingbird, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "LatchkeyCLITests", dependencies: ["LatchkeyCLI", "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "JOSE", httpClient],
+            name: "LatchkeyCLITests",
+            dependencies: ["LatchkeyCLI", "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "JOSE", httpClient],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

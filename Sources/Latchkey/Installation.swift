@@ -52,7 +52,8 @@ package struct Installation: Sendable {
         judge = TokenJudge(
             ring: ring, revocations: revocations, clock: clock, issuer: settings.issuer,
             audiences: [settings.audience] + settings.resources)
-        tokens = TokenRevocation(sessions, judge: judge, revocations: revocations)
+        tokens = TokenRevocation(
+            sessions, judge: judge, revocations: revocations, leeway: settings.keys.leeway)
         audit = AuditLog(database)
     }
 

@@ -28,7 +28,8 @@ package struct SettingsReader {
             databaseURL: databaseURL(),
             databaseConnections: Int(int("database.connections", default: 8, in: 1...1000)),
             host: string("host") ?? "127.0.0.1", port: Int(port),
-            managementPort: Int(int("management.port", default: port == 0 ? 0 : min(port + 1000, 65535), in: 0...65535)),
+            managementPort: Int(
+                int("management.port", default: port == 0 ? 0 : min(port + 1000, 65535), in: 0...65535)),
             issuer: issuer, audience: string("audience") ?? issuer,
             resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
             keysDirectory: string("keys.dir") ?? "keys",
@@ -74,9 +75,13 @@ package struct SettingsReader {
         }
         // RFC 8414 §2: an https URL without query and fragment. http for loopback: development and tests.
         let bytes = Array(issuer.utf8)
-        let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { issuer.utf8.starts(with: $0.utf8) }
+        let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains {
+            issuer.utf8.starts(with: $0.utf8)
+        }
         let isURL = issuer.utf8.starts(with: "https://".utf8) || isLoopback
-        if !isURL || bytes.last == UInt8(ascii: "/") || !bytes.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x3F && $0 != 0x23 }) {
+        if !isURL || bytes.last == UInt8(ascii: "/")
+            || !bytes.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x3F && $0 != 0x23 })
+        {
             problems.append(
                 "LATCHKEY_ISSUER is \(issuer): it must be an https URL (http for loopback alone) without query, "
                     + "fragment or a slash at its end")
@@ -110,7 +115,8 @@ package struct SettingsReader {
     ) -> Int64 {
         guard let text = string(key) else { return value }
         // By bytes: Int() would take "+5".
-        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let given = Int64(text), range.contains(given) else {
+        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let given = Int64(text), range.contains(given)
+        else {
             problems.append(
                 "\(Self.name(key)) is \(text): it must be a whole number from \(range.lowerBound) to "
                     + "\(range.upperBound)\(unit)")
@@ -122,7 +128,8 @@ package struct SettingsReader {
     private mutating func choice<C: RawRepresentable<String>>(_ key: ConfigKey, default value: C, of all: [C]) -> C {
         guard let text = string(key) else { return value }
         guard let choice = all.first(where: { $0.rawValue.utf8.elementsEqual(text.utf8) }) else {
-            problems.append("\(Self.name(key)) is \(text): it must be one of \(all.map(\.rawValue).joined(separator: ", "))")
+            problems.append(
+                "\(Self.name(key)) is \(text): it must be one of \(all.map(\.rawValue).joined(separator: ", "))")
             return value
         }
         return choice
@@ -131,9 +138,10 @@ package struct SettingsReader {
     /// `session.idleTtl` → `LATCHKEY_SESSION_IDLE_TTL`.
     private static func name(_ key: ConfigKey) -> String {
         let words = key.components.joined(separator: "_")
-        return "LATCHKEY_" + words.reduce(into: "") { text, letter in
-            if letter.isUppercase { text += "_" }
-            text += letter.uppercased()
-        }
+        return "LATCHKEY_"
+            + words.reduce(into: "") { text, letter in
+                if letter.isUppercase { text += "_" }
+                text += letter.uppercased()
+            }
     }
 }

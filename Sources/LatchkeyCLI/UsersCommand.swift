@@ -8,6 +8,7 @@ struct UsersCommand: AsyncParsableCommand {
         commandName: "users", abstract: "The users.",
         subcommands: [
             Create.self, List.self, Show.self, Disable.self, Enable.self, SetPassword.self, Grant.self, RevokeRole.self,
+            Import.self,
         ])
 
     /// From standard input: an argument would stand in the process list.
@@ -58,7 +59,8 @@ struct UsersCommand: AsyncParsableCommand {
 
         func run() async throws {
             let users = try await installation.withInstallation { try await $0.users.list(after: after, limit: limit) }
-            Output.rows(users.map(\.json), columns: ["username", "id", "status", "roles", "created_at"], as: output.form)
+            Output.rows(
+                users.map(\.json), columns: ["username", "id", "status", "roles", "created_at"], as: output.form)
         }
     }
 
@@ -96,7 +98,8 @@ struct UsersCommand: AsyncParsableCommand {
 
     struct Enable: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "enable", abstract: "Lets the user log in again.", discussion: "Example: latchkey users enable alice")
+            commandName: "enable", abstract: "Lets the user log in again.",
+            discussion: "Example: latchkey users enable alice")
 
         @OptionGroup var installation: InstallationOptions
         @Argument(help: "Name or id.") var name: String

@@ -71,7 +71,9 @@ package struct Migrator: Sendable {
         let nanoseconds = seconds * 1_000_000_000
         let deadline = monotonicNow() + nanoseconds
         typealias Outcome = Result<[String], any Error>
-        let outcome = try await database.lease(timeout: nanoseconds) { lease throws(PostgresError) -> Outcome in
+        // Beyond the deadline of the lock: the last attempt must not be cut short.
+        let timeout = nanoseconds + database.configuration.statementTimeout
+        let outcome = try await database.lease(timeout: timeout) { lease throws(PostgresError) -> Outcome in
             while try await !tryLock(lease) {
                 do { try await Task.sleep(for: .milliseconds(100)) } catch { return .failure(error) }
                 guard monotonicNow() < deadline else { return .failure(MigrationError.lockHeld) }

@@ -1,7 +1,7 @@
 import Postgres
 import Testing
 
-@Suite("Values on their way to PostgreSQL and back", .freshDatabase)
+@Suite("Values on their way to PostgreSQL and back", .freshDatabase, .timeLimit(.minutes(2)))
 struct BindTests {
     let database = FreshDatabase.open()
 

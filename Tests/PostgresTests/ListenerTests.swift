@@ -2,7 +2,7 @@ import Testing
 
 @testable import Postgres
 
-@Suite("Notifications", .freshDatabase)
+@Suite("Notifications", .freshDatabase, .timeLimit(.minutes(2)))
 struct ListenerTests {
     let database = FreshDatabase.open()
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Postgres
 
-@Suite("Migrations", .freshDatabase)
+@Suite("Migrations", .freshDatabase, .timeLimit(.minutes(2)))
 struct MigratorTests {
     let database = FreshDatabase.open()
 

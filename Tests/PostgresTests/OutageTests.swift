@@ -5,7 +5,7 @@ import Testing
 
 @testable import Postgres
 
-@Suite("Servers that are not there", .freshDatabase)
+@Suite("Servers that are not there", .freshDatabase, .timeLimit(.minutes(2)))
 struct OutageTests {
     private func open(_ connectionString: String) -> Database {
         var configuration = DatabaseConfiguration(connectionString: connectionString)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Postgres
 
-@Suite("The pooled lane", .freshDatabase)
+@Suite("The pooled lane", .freshDatabase, .timeLimit(.minutes(2)))
 struct PoolTests {
     let database = FreshDatabase.open()
 
@@ -134,8 +134,12 @@ struct PoolTests {
             $0.maximumConnections = 1
             $0.statementTimeout = 500_000_000
         }
-        for _ in 0..<3 {
-            await #expect(throws: PostgresError.unknownOutcome) { try await hasty.query("SELECT pg_sleep(600)::text") }
+        for _ in 0..<2 {
+            var error: PostgresError?
+            repeat {
+                error = await outcome { _ = try await hasty.query("SELECT pg_sleep(600)::text") }
+            } while error == .unavailable(.leaseTimedOut)  // a busy machine may need that long to connect
+            #expect(error == .unknownOutcome)
         }
         let patient = FreshDatabase.open()
         // The server notices that nobody listens any more.

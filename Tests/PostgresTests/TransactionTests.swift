@@ -2,7 +2,7 @@ import Testing
 
 @testable import Postgres
 
-@Suite("Transactions", .freshDatabase)
+@Suite("Transactions", .freshDatabase, .timeLimit(.minutes(2)))
 struct TransactionTests {
     struct Stop: Error {}
 

@@ -63,7 +63,9 @@ package struct KeyAdministration: Sendable {
 
 extension SigningKey {
     package func json(at now: Instant, lead: Int64) -> JSONValue {
-        func time(_ instant: Instant?) -> JSONValue? { instant.map { .string(RFC3339.text(microseconds: $0.microseconds)) } }
+        func time(_ instant: Instant?) -> JSONValue? {
+            instant.map { .string(RFC3339.text(microseconds: $0.microseconds)) }
+        }
         return .object(
             JSONObject([
                 ("kid", .string(kid)), ("alg", .string(publicKey.publicKey.algorithm.rawValue)),

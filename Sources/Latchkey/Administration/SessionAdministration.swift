@@ -53,7 +53,8 @@ package struct SessionAdministration: Sendable {
             if let client = try body.optionalString("client") { targets.append(.client(client)) }
             if try body.optionalBool("all") == true { targets.append(.all) }
             guard targets.count == 1 else {
-                throw Rejection.invalidRequest(description: "Name one of token, session, user, client, or \"all\": true.")
+                throw Rejection.invalidRequest(
+                    description: "Name one of token, session, user, client, or \"all\": true.")
             }
             self = targets[0]
         }

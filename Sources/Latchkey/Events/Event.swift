@@ -61,7 +61,8 @@ package enum Event: Sendable {
     /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`.
     package var target: String {
         switch self {
-        case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user), .userDisabled(let user, _),
+        case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user),
+            .userDisabled(let user, _),
             .userEnabled(let user), .roleGranted(let user, _), .roleRevoked(let user, _):
             "user:\(user)"
         case .roleCreated(let role, _), .roleChanged(let role, _), .roleDeleted(let role): "role:\(role)"

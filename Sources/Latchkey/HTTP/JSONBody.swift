@@ -17,7 +17,7 @@ package struct JSONBody: Sendable {
         try await self.init(request.body, headers: request.headers, limit: limit)
     }
 
-    /// The same where the body is read within `consumeWithCancellationOnInboundClose`.
+    /// The same from the parts of a request. A body is read once; see `Request.whileCallerWaits` for watching the caller.
     package init(_ body: RequestBody, headers: HTTPFields, limit: Int = defaultLimit) async throws {
         try self.init(
             bytes: await RequestBytes.collect(body, headers: headers, type: "application/json", limit: limit))

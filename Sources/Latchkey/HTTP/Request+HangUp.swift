@@ -1,19 +1,34 @@
 internal import HTTPTypes
 package import Hummingbird
+internal import NIOCore
 
 extension Request {
-    /// Runs `operation`, whose task is cancelled as soon as the caller hangs up: for what is dear or waits long.
+    /// Reads the body, then runs `operation`, whose task is cancelled as soon as the caller hangs up: for what is dear
+    /// or waits long.
     ///
     /// The connection serves no further request after it, because watching it takes what comes next: the answer says
     /// `Connection: close` (one made of a thrown error closes without saying so). A caller that shuts down only its
     /// sending half has hung up too.
     ///
-    /// - Parameter operation: reads the body from what it is given. The request's own body must not have been read
-    ///   before: Hummingbird 2.28.1 would wait for its end once more, and end the process when the caller hangs up.
+    /// - Parameters:
+    ///   - limit: in bytes.
+    ///   - operation: gets this request with its body in memory.
+    /// - Throws: `Rejection.bodyTooLarge`, `CancellationError` where the caller has gone, what `operation` throws.
     package func whileCallerWaits(
-        _ operation: (RequestBody) async throws -> Response
+        limit: Int = JSONBody.defaultLimit, _ operation: (Request) async throws -> Response
     ) async throws -> Response {
-        var response = try await body.consumeWithCancellationOnInboundClose(operation)
+        // The whole body first, and into the request: Hummingbird 2.28.1 hangs for good where the operation ends before
+        // a long body was read, and ends the process where the body was read past the request. Callers choose both.
+        var read = self
+        do {
+            _ = try await read.collectBody(upTo: limit)
+        } catch is NIOTooManyBytesError {
+            throw Rejection.bodyTooLarge(limit: limit)
+        }
+        let request = read
+        var response = try await request.body.consumeWithCancellationOnInboundClose { _ in
+            try await operation(request)
+        }
         response.headers[.connection] = "close"
         return response
     }

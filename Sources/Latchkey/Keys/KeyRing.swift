@@ -99,7 +99,10 @@ package final class KeyRing: Sendable {
     private func load(begun: BootInstant) async throws(PostgresError) {
         let results = try await database.lease { lease throws(PostgresError) in
             try await lease.batch(
-                ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", SigningKeySQL.version, SigningKeySQL.all, "COMMIT"],
+                [
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", SigningKeySQL.version, SigningKeySQL.all,
+                    "COMMIT",
+                ],
                 commits: .no)
         }
         let head = try results[1].one()

@@ -48,7 +48,9 @@ package enum KeySchedule {
             return wasSigning ? .alreadyRotated(to: last.kid, at: lastSince) : .unknownKey
         }
         let standbys = keys.filter(\.isStandby)
-            .compactMap { key in key.ripeAt(lead: policy.publishLead).map { (kid: key.kid, ripeAt: $0, born: key.createdAt) } }
+            .compactMap { key in
+                key.ripeAt(lead: policy.publishLead).map { (kid: key.kid, ripeAt: $0, born: key.createdAt) }
+            }
             .sorted { ($0.ripeAt, $0.born, $0.kid) < ($1.ripeAt, $1.born, $1.kid) }
         guard let next = standbys.first else { return .noRipeStandby(ripeAt: nil) }
         guard next.ripeAt <= now else { return .noRipeStandby(ripeAt: next.ripeAt) }

@@ -96,7 +96,8 @@ package enum MasterKeyFolderError: Error, Sendable, Equatable, CustomStringConve
     package var description: String {
         switch self {
         case .noFolder(let path): "there is no folder \(path): make one with `latchkey master-key init`"
-        case .empty(let path): "no master key stands in \(path): make one with `latchkey master-key init`, or restore yours"
+        case .empty(let path):
+            "no master key stands in \(path): make one with `latchkey master-key init`, or restore yours"
         case .unreadable(let file): "\(file) cannot be read as a regular file: let the service's user read it"
         case .unwritable(let file): "\(file) cannot be written: let this user write its folder"
         case .tooOpen(let file): "others may read \(file): chmod 600 it, and if they could have, replace it"

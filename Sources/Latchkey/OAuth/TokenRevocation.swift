@@ -8,11 +8,14 @@ package struct TokenRevocation: Sendable {
     private let sessions: Sessions
     private let judge: TokenJudge
     private let revocations: RevocationList
+    /// Seconds that a verifier's clock may be behind ours.
+    private let leeway: Int64
 
-    package init(_ sessions: Sessions, judge: TokenJudge, revocations: RevocationList) {
+    package init(_ sessions: Sessions, judge: TokenJudge, revocations: RevocationList, leeway: Int64) {
         self.sessions = sessions
         self.judge = judge
         self.revocations = revocations
+        self.leeway = leeway
     }
 
     /// Returns once the token is refused on this node and the list holds it durably.
@@ -28,8 +31,8 @@ package struct TokenRevocation: Sendable {
             return nil
         }
         guard let now = revocations.clock.now() else { throw Rejection.unavailable(retryAfter: 1) }
-        // Well past its `exp` no verifier accepts it whatever its leeway: no row.
-        guard token.expiresAt + 300 > now.seconds else { return nil }
+        // Expired for every verifier, those with a slow clock too: no row.
+        guard token.expiresAt + leeway > now.seconds else { return nil }
         return try await revocations.revoke(
             tokenID: token.tokenUniqueID, audit: .tokenRevoked(token: token.tokenID, reason: reason), origin: origin)
     }

@@ -61,7 +61,9 @@ package final class RevocationList: RevocationLookup {
     private static func expiry(_ entry: RevocationEntry) -> Int64 { entry.expiresAt.seconds + 1 }
 
     /// Puts one token on the list, with its audit row. Returns once that is durable and in this node's set.
-    package func revoke(tokenID: UniqueID, audit event: Event, origin: Origin) async throws(PostgresError) -> FeedPosition {
+    package func revoke(tokenID: UniqueID, audit event: Event, origin: Origin) async throws(PostgresError)
+        -> FeedPosition
+    {
         // Once is enough: repeating a revocation must not make the list longer.
         if let position, contains(tokenID) { return position }
         let result = try await database.grouped(

@@ -23,7 +23,8 @@ package struct RevocationRing: Sendable {
         let slots = Self.spentSlots(now: try horizon.decode("now"), horizonSeconds: try horizon.decode("seconds"))
         var emptied = 0
         for slot in slots {
-            guard try await database.query(RevocationSQL.hasRows(slot: slot)).one().decode("found", as: Bool.self) else {
+            guard try await database.query(RevocationSQL.hasRows(slot: slot)).one().decode("found", as: Bool.self)
+            else {
                 continue
             }
             if try await empty(slot) { emptied += 1 }
@@ -34,7 +35,9 @@ package struct RevocationRing: Sendable {
     private func empty(_ slot: Int16) async throws -> Bool {
         do {
             return try await database.transaction { transaction in
-                let results = try await transaction.batch([RevocationSQL.lock(slot: slot), RevocationSQL.hasLive(slot: slot)])
+                let results = try await transaction.batch([
+                    RevocationSQL.lock(slot: slot), RevocationSQL.hasLive(slot: slot),
+                ])
                 guard try results[1].one().decode("found", as: Bool.self) == false else { return false }
                 try await transaction.commit([RevocationSQL.empty(slot: slot)])
                 return true

@@ -97,7 +97,8 @@ package enum RevocationSQL {
         "UPDATE installation SET longest_access_token = \(seconds) WHERE longest_access_token < \(seconds)"
     }
 
-    static let horizon: Query = "SELECT longest_access_token + 300 AS seconds, clock_timestamp() AS now FROM installation"
+    static let horizon: Query =
+        "SELECT longest_access_token + 300 AS seconds, clock_timestamp() AS now FROM installation"
 
     static func hasRows(slot: Int16) -> Query {
         "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot)) AS found"
@@ -124,7 +125,8 @@ package enum RevocationSQL {
             SELECT seq FROM feed_batches WHERE at < clock_timestamp() - interval '24 hours' ORDER BY seq LIMIT 1000)
         """
 
-    static let forgetOldNodes: Query = "DELETE FROM node_ticks WHERE ticked_at < clock_timestamp() - interval '24 hours'"
+    static let forgetOldNodes: Query =
+        "DELETE FROM node_ticks WHERE ticked_at < clock_timestamp() - interval '24 hours'"
 }
 
 extension ResultSet {

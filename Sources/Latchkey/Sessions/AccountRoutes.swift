@@ -24,7 +24,9 @@ package struct AccountRoutes: Sendable {
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
         router.get("/account") { _, context in
-            guard let user = try await users.user(try caller(context).id) else { throw Rejection.notFound(what: "user") }
+            guard let user = try await users.user(try caller(context).id) else {
+                throw Rejection.notFound(what: "user")
+            }
             return Response.json(user.json, caching: .noStore)
         }
         router.get("/account/sessions") { request, context in

@@ -10,10 +10,12 @@ extension Sessions {
     package func end(
         _ sid: UniqueID, of user: UserID?, cause: EndCause, reason: String?, origin: Origin
     ) async throws -> FeedPosition? {
-        guard try await database.query(SessionSQL.owner(sid)).first.map({ row in
-            let owner: UniqueID = try row.decode("user_id")
-            return user == nil || user?.id == owner
-        }) == true else { return nil }
+        guard
+            try await database.query(SessionSQL.owner(sid)).first.map({ row in
+                let owner: UniqueID = try row.decode("user_id")
+                return user == nil || user?.id == owner
+            }) == true
+        else { return nil }
         return try await end(.sid(sid, of: user), cause: cause, reason: reason, origin: origin)
     }
 

@@ -92,7 +92,8 @@ extension Sessions {
         for scope in scopes where Scope(scope) == nil {
             throw Rejection.invalidField("scopes", reason: "A scope is 1 to 128 printable ASCII characters, no quotes.")
         }
-        return try await changeRole(role, origin: origin, event: .roleChanged(role: role, scopes: scopes)) { transaction, old in
+        return try await changeRole(role, origin: origin, event: .roleChanged(role: role, scopes: scopes)) {
+            transaction, old in
             try await transaction.query(UserSQL.setScopes(role, scopes))
             let isNarrowed = old.contains { scope in !scopes.contains { $0.isSameText(as: scope) } }
             return isNarrowed

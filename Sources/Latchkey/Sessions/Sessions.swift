@@ -87,7 +87,9 @@ package struct Sessions: Sendable {
             sessionID: minting.grant.sessionID?.text ?? "", scopes: minting.grant.scopes)
     }
 
-    package func list(of user: UserID, after sid: UniqueID?, limit: Int64) async throws(PostgresError) -> [SessionSummary] {
+    package func list(of user: UserID, after sid: UniqueID?, limit: Int64) async throws(PostgresError)
+        -> [SessionSummary]
+    {
         var sessions: [SessionSummary] = []
         for row in try await database.query(SessionSQL.sessions(of: user, after: sid, limit: limit)).rows {
             sessions.append(try SessionSummary(row))

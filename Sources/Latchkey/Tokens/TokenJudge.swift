@@ -43,7 +43,9 @@ package struct TokenJudge: Sendable {
         try judge(token, by: anyAudience, checking: .authenticityOnly)
     }
 
-    private func judge(_ token: String, by verifier: TokenVerifier, checking: TokenVerifier.Checks) throws -> AccessToken {
+    private func judge(_ token: String, by verifier: TokenVerifier, checking: TokenVerifier.Checks) throws
+        -> AccessToken
+    {
         guard revocations.isFresh, let keys = ring.verificationKeys, let now = clock.now() else {
             throw Rejection.unavailable(retryAfter: 1)
         }

@@ -41,7 +41,8 @@ package struct Roles: Sendable {
         var roles: [Role] = []
         for row in try await database.query(UserSQL.roles).rows {
             roles.append(
-                Role(name: try row.decode("name"), scopes: try row.decode("scopes"), holders: try row.decode("holders")))
+                Role(name: try row.decode("name"), scopes: try row.decode("scopes"), holders: try row.decode("holders"))
+            )
         }
         return roles
     }
@@ -56,7 +57,8 @@ package struct Roles: Sendable {
             ])
         } catch {
             switch error.constraint {
-            case "roles_pkey": throw Rejection.conflict(code: "role-exists", detail: "A role of that name exists already.")
+            case "roles_pkey":
+                throw Rejection.conflict(code: "role-exists", detail: "A role of that name exists already.")
             case "roles_name_is_a_token":
                 throw Rejection.invalidField("name", reason: "a role's name is 1 to 64 of a-z 0-9 . _ : -")
             default: throw error

@@ -20,8 +20,7 @@ package struct Users: Sendable {
         _ username: Username, _ password: Password?, email: EmailAddress?, origin: Origin
     ) async throws -> User {
         let phc: PHCString? = if let password { try await hash(password) } else { nil }
-        let milliseconds = Int64(Date().timeIntervalSince1970 * 1000)
-        let id = UserID(.version7(millisecondsSince1970: milliseconds, random: SecureRandom.bytes(10)))
+        let id = Self.newID()
         do {
             let results = try await database.batch([
                 UserSQL.insert(id, username, email: email, phc: phc),
@@ -29,9 +28,14 @@ package struct Users: Sendable {
                 UserSQL.user(id),
             ])
             return try User(results[2].one())
-        } catch where error.constraint == "users_username_is_unique" {
+        } catch  where error.constraint == "users_username_is_unique" {
             throw Rejection.usernameTaken
         }
+    }
+
+    static func newID() -> UserID {
+        let milliseconds = Int64(Date().timeIntervalSince1970 * 1000)
+        return UserID(.version7(millisecondsSince1970: milliseconds, random: SecureRandom.bytes(10)))
     }
 
     /// - Throws: `Rejection.overloaded`.
@@ -73,13 +77,17 @@ package struct Users: Sendable {
     /// In the order of names, after `name`.
     package func list(after name: String, limit: Int64) async throws(PostgresError) -> [User] {
         var users: [User] = []
-        for row in try await database.query(UserSQL.users(after: name, limit: limit)).rows { users.append(try User(row)) }
+        for row in try await database.query(UserSQL.users(after: name, limit: limit)).rows {
+            users.append(try User(row))
+        }
         return users
     }
 
     package func enable(_ id: UserID, origin: Origin) async throws {
         try await database.transaction { transaction in
-            guard try await transaction.query(UserSQL.enable(id)).affected == 1 else { throw Rejection.notFound(what: "user") }
+            guard try await transaction.query(UserSQL.enable(id)).affected == 1 else {
+                throw Rejection.notFound(what: "user")
+            }
             try await transaction.commit([Event.userEnabled(user: id.text).row(origin)])
         }
     }
@@ -90,7 +98,7 @@ package struct Users: Sendable {
             try await database.batch([
                 UserSQL.grant(role, to: id), Event.roleGranted(user: id.text, role: role).row(origin),
             ])
-        } catch where error.sqlState == "23503" {
+        } catch  where error.sqlState == "23503" {
             throw Rejection.notFound(what: error.constraint == "user_roles_role_fkey" ? "role" : "user")
         }
     }
