@@ -76,9 +76,10 @@ package final class EmbeddedPostgres: Sendable {
     /// The postmaster's process id.
     package var processIdentifier: Int32 { running.withLock { $0.processIdentifier } }
 
-    /// Returns when the server has ended, for whatever reason: `stop`, a crash, somebody's `kill`.
+    /// Returns when the server has ended, for whatever reason: `stop`, a crash, somebody's `kill`; or when the task is
+    /// cancelled.
     package func waitUntilExit() async {
-        await running.withLock { $0.guardian }.waitUntilExit()
+        for await _ in running.withLock({ $0.guardian }).exit() {}
     }
 
     /// Shuts the server down ("fast": clients are disconnected, a checkpoint is written) and waits. Idempotent.

@@ -13,6 +13,7 @@ final class GuardProcess: Sendable {
         /// The guard's status as a shell says it: 128 and the signal where one ended it.
         var exit: Int32?
         var waiters: [CheckedContinuation<Int32, Never>] = []
+        var watchers: [AsyncStream<Void>.Continuation] = []
     }
 
     /// Spawns the guard with `arguments` for its script, as `account`'s user, in a session of its own.
@@ -66,6 +67,17 @@ final class GuardProcess: Sendable {
         }
     }
 
+    /// Ends when neither the guard nor its server is left. A task that iterates it may be cancelled.
+    func exit() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        let isOver = state.withLock { state in
+            if state.exit == nil { state.watchers.append(continuation) }
+            return state.exit != nil
+        }
+        if isOver { continuation.finish() }
+        return stream
+    }
+
     private func reap() {
         var status: Int32 = 0
         var reaped: pid_t
@@ -73,13 +85,14 @@ final class GuardProcess: Sendable {
         // ECHILD: the owner ignores SIGCHLD, and the kernel reaped the guard when it ended.
         let signal = status & 0x7F
         let exit = reaped < 0 ? 0 : signal == 0 ? (status >> 8) & 0xFF : 128 + signal
-        let waiters = state.withLock { state -> [CheckedContinuation<Int32, Never>] in
+        let (waiters, watchers) = state.withLock { state in
             state.exit = exit
-            defer { state.waiters = [] }
-            return state.waiters
+            defer { (state.waiters, state.watchers) = ([], []) }
+            return (state.waiters, state.watchers)
         }
         release()
         for waiter in waiters { waiter.resume(returning: exit) }
+        for watcher in watchers { watcher.finish() }
     }
 
     /// No variable of the owner's reaches the server: neither its secrets nor `PGDATA` and the like.

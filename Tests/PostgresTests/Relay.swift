@@ -52,20 +52,20 @@ final class Relay: Sendable {
         while true {
             let client = Glibc.accept(listener, nil, nil)
             guard client >= 0 else { break }
-            let server = Self.socket(server) { connect($0, $1, $2) }
+            let pair = Pair(client: client, server: Self.socket(server) { connect($0, $1, $2) })
             Thread.detachNewThread { [self] in
-                pump(client, server) { bytes in
+                pump(pair, pair.client, pair.server) { bytes in
                     state.withLock { $0.sent.append(bytes) }
                     return true
                 }
             }
             Thread.detachNewThread { [self] in
-                pump(server, client) { _ in
+                pump(pair, pair.server, pair.client) { _ in
                     switch state.withLock({ $0.mode }) {
                     case .open: return true
                     case .mute: return false
                     case .cut:
-                        shutdown(client, Int32(SHUT_RDWR))
+                        shutdown(pair.client, Int32(SHUT_RDWR))
                         return false
                     }
                 }
@@ -74,7 +74,23 @@ final class Relay: Sendable {
         Glibc.close(listener)
     }
 
-    private func pump(_ from: Int32, _ to: Int32, passes: ([UInt8]) -> Bool) {
+    /// Closed when both pumps are done with it: a number closed earlier may be another connection's already.
+    private final class Pair: Sendable {
+        let client: Int32
+        let server: Int32
+
+        init(client: Int32, server: Int32) {
+            self.client = client
+            self.server = server
+        }
+
+        deinit {
+            Glibc.close(client)
+            Glibc.close(server)
+        }
+    }
+
+    private func pump(_ pair: Pair, _ from: Int32, _ to: Int32, passes: ([UInt8]) -> Bool) {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let count = read(from, &buffer, buffer.count)
@@ -89,10 +105,10 @@ final class Relay: Sendable {
                 start += written
             }
         }
-        shutdown(to, Int32(SHUT_RDWR))
-        shutdown(from, Int32(SHUT_RDWR))
-        // Each descriptor is the `from` of one pump.
-        Glibc.close(from)
+        withExtendedLifetime(pair) {
+            _ = shutdown(to, Int32(SHUT_RDWR))
+            _ = shutdown(from, Int32(SHUT_RDWR))
+        }
     }
 
     private static func socket(
