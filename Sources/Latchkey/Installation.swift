@@ -1,4 +1,6 @@
 import Foundation
+package import JOSE
+import LibCrypto
 package import Logging
 package import Postgres
 
@@ -6,6 +8,8 @@ package import Postgres
 /// Nothing in here serves; `Node` does.
 package struct Installation: Sendable {
     package let settings: Settings
+    /// This process among the nodes.
+    package let node: UniqueID
     package let database: Database
     package let masterKeys: MasterKeys
     package let clock: NodeClock
@@ -27,7 +31,10 @@ package struct Installation: Sendable {
         self.settings = settings
         self.masterKeys = masterKeys
         self.logger = logger
+        node = .version7(
+            millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10))
         var configuration = DatabaseConfiguration(connectionString: settings.databaseURL)
+        configuration.applicationName = RevocationSQL.applicationName(of: node)
         configuration.maximumConnections = settings.databaseConnections
         database = Database(configuration)
         clock = NodeClock()

@@ -22,7 +22,7 @@ package struct Node: Service {
         self.onReady = onReady
         let ring = installation.ring
         tick = NodeTick(
-            installation.revocations, version: Self.version, masterKeys: installation.masterKeys.versions,
+            installation.revocations, node: installation.node, version: Self.version, masterKeys: installation.masterKeys.versions,
             logger: installation.logger
         ) { reading in await ring.follow(reading) }
     }
@@ -78,7 +78,8 @@ package struct Node: Service {
             logger: logger)
         let group = ServiceGroup(
             services: [
-                tick, installation.upgrades, Housekeeping(installation, logger: logger), management, server,
+                tick, FrozenNodes(installation.database, logger: logger), installation.upgrades,
+                Housekeeping(installation, logger: logger), management, server,
             ], logger: logger)
         try await group.run()
     }

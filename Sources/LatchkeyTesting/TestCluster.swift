@@ -40,7 +40,9 @@ package actor TestCluster {
     package func makeDatabase(migrations: [Migration] = []) async throws -> String {
         let template = migrations.isEmpty ? "template1" : try await template(migrations)
         let name = nextName("test")
-        try await administration.query(Query(stringLiteral: "CREATE DATABASE \(name) TEMPLATE \(template) STRATEGY file_copy"))
+        // By file: four times as quick as through the WAL, where nothing is synced.
+        try await administration.query(
+            Query(stringLiteral: "CREATE DATABASE \(name) TEMPLATE \(template) STRATEGY file_copy"))
         let connectionString = server.connectionString(database: name)
         names[connectionString] = name
         return connectionString
@@ -92,7 +94,8 @@ package actor TestCluster {
         let sweeper = Process()
         sweeper.executableURL = URL(fileURLWithPath: "/bin/sh")
         sweeper.arguments = [
-            "-c", #"trap '' HUP INT TERM; read -r _; flock -w 30 "$1/postgres.lock" true; rm -rf "$1""#, "sweeper", home,
+            "-c", #"trap '' HUP INT TERM; read -r _; flock -w 30 "$1/postgres.lock" true; rm -rf "$1""#, "sweeper",
+            home,
         ]
         sweeper.standardInput = alive
         sweeper.standardOutput = FileHandle.nullDevice

@@ -3,13 +3,16 @@
 package struct DatabaseConfiguration: Sendable {
     /// A libpq connection string or URI.
     package var connectionString: String
+    /// What `pg_stat_activity` shows of the connections.
+    package var applicationName = "latchkey"
     /// Connections of the pooled lane; each grouped lane and each listener has one more.
     package var maximumConnections = 8
     /// How many may wait for a connection, or in one grouped lane, before the next is refused.
     package var maximumWaiting = 10_000
     /// Nanoseconds.
     package var connectTimeout: Int64 = 2_000_000_000
-    /// Nanoseconds from the call to the answer, waiting for a connection included. Past it the connection is closed.
+    /// Nanoseconds from the call to the answer, waiting for a connection included. Past it the connection is closed. A
+    /// lease or transaction may wait so long for its connection, and then lasts as long again.
     package var statementTimeout: Int64 = 2_000_000_000
 
     package init(connectionString: String) {
@@ -60,7 +63,8 @@ package final class Database: Sendable {
         }
     }
 
-    /// Several statements in one round trip and one transaction.
+    /// Several statements in one send and one transaction. Each is prepared before the first is executed, so none may
+    /// name a table that another of them makes.
     @discardableResult
     package func batch(_ queries: [Query]) async throws(PostgresError) -> [ResultSet] {
         try await lease { lease throws(PostgresError) in

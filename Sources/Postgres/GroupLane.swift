@@ -61,8 +61,9 @@ final class GroupLane {
         }
         waiting.removeFirst(group.count)
         let members = group
+        let deadline = members.map(\.deadline).max() ?? now
         connection.run(
-            Batch(queries: members.map(\.query), deadline: members.map(\.deadline).max() ?? now) { [unowned self] outcome in
+            Batch(queries: members.map(\.query), deadline: deadline) { [unowned self] outcome in
                 switch outcome {
                 case .done(let results, warned: false) where results.count == members.count:
                     for (member, result) in zip(members, results) { member.completion(.success(result)) }

@@ -34,8 +34,9 @@ final class Listener {
         guard !isListening else { return }
         isListening = true
         let continuation = continuation
+        let deadline = monotonicNow() + 2_000_000_000
         connection.run(
-            Batch(queries: ["LISTEN \(literal: channel)"], deadline: monotonicNow() + 2_000_000_000) { [unowned connection] outcome in
+            Batch(queries: ["LISTEN \(literal: channel)"], deadline: deadline) { [unowned connection] outcome in
                 guard case .done = outcome else { return connection.close() }
                 continuation.yield(.listening)
             })

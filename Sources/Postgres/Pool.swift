@@ -76,8 +76,9 @@ final class Pool {
     }
 
     /// One statement by itself: leased, run and released without a further hop.
-    func run(_ query: Query, deadline: Int64, _ completion: @escaping @Sendable (Result<ResultSet, PostgresError>) -> Void)
-    {
+    func run(
+        _ query: Query, deadline: Int64, _ completion: @escaping @Sendable (Result<ResultSet, PostgresError>) -> Void
+    ) {
         lease(deadline: deadline) { [unowned self] granted in
             switch granted {
             case .failure(let error): completion(.failure(error))

@@ -138,7 +138,7 @@ final class ReactorCore {
             if event == .ready, !isSetUp {
                 isSetUp = true
                 return connection.run(
-                    Batch(queries: [Self.sessionSetup], deadline: deadline) { [unowned connection] outcome in
+                    Batch(queries: [sessionSetup], deadline: deadline) { [unowned connection] outcome in
                         // Without its settings nothing may run on it.
                         guard case .done = outcome else { return connection.close() }
                     })
@@ -153,11 +153,12 @@ final class ReactorCore {
 
     /// Every acknowledged write is durable whatever the server's default; a node that is frozen in the middle of a
     /// transaction does not hold its locks; a statement whose client has gone ends.
-    private static let sessionSetup: Query = """
+    private lazy var sessionSetup: Query = """
         SELECT set_config('synchronous_commit', 'on', false),
                set_config('idle_in_transaction_session_timeout', '2s', false),
                set_config('client_connection_check_interval', '1s', false),
-               set_config('TimeZone', 'UTC', false)
+               set_config('TimeZone', 'UTC', false),
+               set_config('application_name', \(configuration.applicationName), false)
         """
 
     func listen(_ listener: Listener) {

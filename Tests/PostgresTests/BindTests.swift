@@ -68,7 +68,8 @@ struct BindTests {
     }
 
     @Test func `PostgreSQL reads an array as its own`() async throws {
-        let sum: Int64 = try await database.value("SELECT sum(n)::bigint AS value FROM unnest(\([1, 2, 3] as [Int64])) n")
+        let sum: Int64 = try await database.value(
+            "SELECT sum(n)::bigint AS value FROM unnest(\([1, 2, 3] as [Int64])) n")
         #expect(sum == 6)
         let length: Int32 = try await database.value("SELECT cardinality(\([] as [Int64])) AS value")
         #expect(length == 0)
@@ -88,7 +89,9 @@ struct BindTests {
         #expect(throws: PostgresError.undecodable(column: "age")) { try row.decode("age", as: Int64.self) }
     }
 
-    @Test(arguments: ["1::integer", "'1'::text", "1.0::numeric", "now()", "'{1}'::bigint[]", "'a'::varchar", "'\\x01'::bytea"])
+    @Test(arguments: [
+        "1::integer", "'1'::text", "1.0::numeric", "now()", "'{1}'::bigint[]", "'a'::varchar", "'\\x01'::bytea",
+    ])
     func `Another type than the one asked for names its column`(expression: String) async throws {
         let row = try await database.query(Query(stringLiteral: "SELECT \(expression) AS age")).one()
         #expect(throws: PostgresError.undecodable(column: "age")) { try row.decode("age", as: Int64.self) }
@@ -127,10 +130,13 @@ struct BindTests {
     @Test func `A result knows its rows and how many were touched`() async throws {
         try await database.query("CREATE TABLE t (id bigint)")
         #expect(try await database.query("INSERT INTO t SELECT generate_series(1, 5)").affected == 5)
-        let ids = try await database.query("SELECT id FROM t ORDER BY id").rows.map { try $0.decode("id", as: Int64.self) }
+        let ids = try await database.query("SELECT id FROM t ORDER BY id").rows
+            .map { try $0.decode("id", as: Int64.self) }
         #expect(ids == [1, 2, 3, 4, 5])
         #expect(try await database.query("SELECT id FROM t WHERE false").first == nil)
-        await #expect(throws: PostgresError.unexpectedRowCount(5)) { try await database.query("SELECT id FROM t").one() }
+        await #expect(throws: PostgresError.unexpectedRowCount(5)) {
+            try await database.query("SELECT id FROM t").one()
+        }
         await #expect(throws: PostgresError.unexpectedRowCount(0)) {
             try await database.query("SELECT id FROM t WHERE false").one()
         }
@@ -139,7 +145,8 @@ struct BindTests {
     @Test func `A bind of 8 MiB and a result of 32 MiB do not hang`() async throws {
         let large = Bytes((0..<8_388_608).map { UInt8(truncatingIfNeeded: $0) })
         #expect(try await echo(large) == large)
-        #expect(try await database.value("SELECT repeat('x', 33554432) AS value", as: String.self).utf8.count == 33_554_432)
+        let text: String = try await database.value("SELECT repeat('x', 33554432) AS value")
+        #expect(text.utf8.count == 33_554_432)
     }
 
     @Test func `Many MiB both ways at once do not hang`() async throws {

@@ -20,7 +20,11 @@ struct PoolTests {
 
     @Test func `Errors carry SQLSTATE and constraint, and no value`() async throws {
         try await database.query(
-            "CREATE TABLE t (name text CONSTRAINT a_name_is_taken UNIQUE CONSTRAINT a_name_is_short CHECK (length(name) < 20))")
+            """
+            CREATE TABLE t (
+                name text CONSTRAINT a_name_is_taken UNIQUE CONSTRAINT a_name_is_short CHECK (length(name) < 20)
+            )
+            """)
         try await database.query("INSERT INTO t VALUES (\("canary"))")
         await #expect(throws: PostgresError.refused(sqlState: "23505", constraint: "a_name_is_taken")) {
             try await database.query("INSERT INTO t VALUES (\("canary"))")
@@ -33,7 +37,9 @@ struct PoolTests {
         #expect(error.map { "\($0) \(String(reflecting: $0))" }?.contains("canary") == false)
     }
 
-    @Test(arguments: zip(["SELEC", "SELECT x", "SELECT 1/0", "SELECT * FROM nowhere"], ["42601", "42703", "22012", "42P01"]))
+    @Test(arguments: [
+        ("SELEC", "42601"), ("SELECT x", "42703"), ("SELECT 1/0", "22012"), ("SELECT * FROM nowhere", "42P01"),
+    ])
     func `A refused statement leaves its connection usable`(text: String, state: String) async throws {
         let one = FreshDatabase.open { $0.maximumConnections = 1 }
         let backend: Int32 = try await one.value("SELECT pg_backend_pid() AS value")
@@ -105,7 +111,9 @@ struct PoolTests {
         try await one.lease { lease throws(PostgresError) in
             try await lease.query("SELECT 1")
             await #expect(throws: PostgresError.unavailable(.leaseTimedOut)) {
-                try await one.lease(timeout: 1_000_000) { lease throws(PostgresError) in try await lease.query("SELECT 1") }
+                try await one.lease(timeout: 1_000_000) { lease throws(PostgresError) in
+                    try await lease.query("SELECT 1")
+                }
             }
         }
         #expect(try await one.query("SELECT 1").count == 1)
@@ -238,7 +246,9 @@ struct PoolTests {
     @Test func `A batch is one transaction`() async throws {
         try await database.query("CREATE TABLE t (id bigint PRIMARY KEY)")
         await #expect(throws: PostgresError.refused(sqlState: "23505", constraint: "t_pkey")) {
-            try await database.batch(["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"])
+            try await database.batch([
+                "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)",
+            ])
         }
         await #expect(throws: PostgresError.refused(sqlState: "22012", constraint: nil)) {
             try await database.batch(["SELECT 1 / \(Int64(0))", "INSERT INTO t VALUES (3)"])

@@ -168,7 +168,8 @@ struct TransactionTests {
     @Test func `A killed backend undoes everything, and nothing is said to be unknown that is not`() async throws {
         await #expect(throws: PostgresError.unavailable(.cannotConnect)) {
             try await database.transaction { transaction in
-                let backend: Int32 = try await transaction.query("SELECT pg_backend_pid() AS value").one().decode("value")
+                let backend: Int32 = try await transaction.query("SELECT pg_backend_pid() AS value").one().decode(
+                    "value")
                 try await transaction.query("INSERT INTO t VALUES (1)")
                 try await observer.query("SELECT pg_terminate_backend(\(backend), 60000)")
             }
@@ -184,7 +185,8 @@ struct TransactionTests {
             for _ in 0..<20 {
                 group.addTask {
                     try await two.transaction { transaction in
-                        let id = try await transaction.query("SELECT id FROM t FOR UPDATE").one().decode("id", as: Int64.self)
+                        let id = try await transaction.query("SELECT id FROM t FOR UPDATE").one().decode(
+                            "id", as: Int64.self)
                         try await transaction.commit(["UPDATE t SET id = \(id + 1)"])
                     }
                 }

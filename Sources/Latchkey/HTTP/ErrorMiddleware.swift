@@ -1,5 +1,4 @@
 import LatchkeyVerifier
-import LatchkeyVerifier
 package import Hummingbird
 internal import LatchkeyHummingbird
 internal import HTTPTypes

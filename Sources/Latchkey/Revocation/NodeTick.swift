@@ -1,6 +1,4 @@
-import Foundation
-import JOSE
-import LibCrypto
+package import JOSE
 package import Logging
 import Postgres
 import ServiceLifecycle
@@ -20,7 +18,7 @@ package struct NodeTick: Service {
 
     /// - Parameter onReading: what follows the list's tick: the key ring.
     package init(
-        _ list: RevocationList, version: String, masterKeys: [Int16], logger: Logger,
+        _ list: RevocationList, node: UniqueID, version: String, masterKeys: [Int16], logger: Logger,
         onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
     ) {
         self.list = list
@@ -28,8 +26,7 @@ package struct NodeTick: Service {
         self.masterKeys = masterKeys
         self.logger = logger
         self.onReading = onReading
-        node = .version7(
-            millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10))
+        self.node = node
     }
 
     /// One whole tick. Throws where the database did not answer: nothing is claimed then.

@@ -89,6 +89,24 @@ package enum RevocationSQL {
         """
     }
 
+    /// A node's connections say whose they are, so that others can tell a frozen node's from a living one's.
+    package static func applicationName(of node: UniqueID) -> String { "latchkey \(node.text)" }
+
+    /// Waiters are few and looked at only after a second: `pg_blocking_pids` takes the lock manager's locks.
+    static let endFrozenBlockers: Query = """
+        WITH waiting AS MATERIALIZED (
+            SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid
+            FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'
+              AND query_start < clock_timestamp() - interval '1 second'
+        )
+        SELECT pg_terminate_backend(blocker.pid) AS ended
+        FROM waiting
+             JOIN pg_stat_activity blocker ON blocker.pid = waiting.pid
+             JOIN node_ticks ON blocker.application_name = 'latchkey ' || node_ticks.node::text
+        WHERE node_ticks.ticked_at < clock_timestamp() - interval '2 seconds'
+        """
+
     /// A commit that waits for whatever commits wait for, and changes no row.
     static let proveLivingPrimary: Query = "SELECT pg_logical_emit_message(true, 'latchkey', '') IS NULL AS silent"
 

@@ -46,8 +46,8 @@ package struct AccountRoutes: Sendable {
         router.post("/account/password") { request, context in
             let (id, token) = try caller(context)
             let origin = context.origin
-            return try await request.body.consumeWithCancellationOnInboundClose { body in
-                let body = try await JSONBody(body, headers: request.headers)
+            return try await request.whileCallerWaits(limit: JSONBody.defaultLimit) { request in
+                let body = try await JSONBody(request)
                 let current = try Sessions.password(checking: try body.string("current"))
                 let new = try RegistrationRoutes.newPassword(try body.string("new"))
                 let position = try await sessions.changePassword(

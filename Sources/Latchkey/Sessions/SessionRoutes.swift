@@ -28,8 +28,8 @@ package struct SessionRoutes: Sendable {
 
     @Sendable
     private func logIn(_ request: Request, context: LatchkeyRequestContext) async throws -> Response {
-        try await request.body.consumeWithCancellationOnInboundClose { body in
-            let body = try await JSONBody(body, headers: request.headers)
+        try await request.whileCallerWaits(limit: JSONBody.defaultLimit) { request in
+            let body = try await JSONBody(request)
             let tokens = try await sessions.logIn(
                 .init(
                     username: try body.string("username"), password: try body.string("password"),

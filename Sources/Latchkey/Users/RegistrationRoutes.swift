@@ -24,8 +24,8 @@ package struct RegistrationRoutes: Sendable {
         router.post("/auth/register") { request, context in
             guard registration == .open else { throw Rejection.registrationClosed }
             let origin = context.origin
-            return try await request.body.consumeWithCancellationOnInboundClose { body in
-                let body = try await JSONBody(body, headers: request.headers)
+            return try await request.whileCallerWaits(limit: JSONBody.defaultLimit) { request in
+                let body = try await JSONBody(request)
                 let user = try await Self.register(body, passwordIs: .required, users, origin: origin)
                 return Response.created(user.json, location: "/account", caching: .noStore)
             }

@@ -1,0 +1,51 @@
+import JOSE
+import Postgres
+
+/// A user as another system hands it over: the hash comes along, so that nobody needs a new password.
+package struct ImportedUser: Sendable {
+    let username: Username
+    let email: EmailAddress?
+    let phc: PHCString?
+    let roles: [String]
+
+    /// - Parameter json: one object with `username`, `phc`, `email`, `roles`; all but the first may be missing.
+    package init(_ json: [UInt8]) throws {
+        let body = try JSONBody(bytes: json)
+        username = try RegistrationRoutes.username(try body.string("username"))
+        email = try body.optionalString("email").map { try EmailAddress($0) }
+        phc = try body.optionalString("phc").map { try Self.hash($0) }
+        roles = try body.optionalStringArray("roles") ?? []
+    }
+
+    private static func hash(_ text: String) throws -> PHCString {
+        guard let phc = try? PHCString(parsing: text) else {
+            throw Rejection.invalidField("phc", reason: "It must be an argon2id PHC string.")
+        }
+        return phc
+    }
+}
+
+extension Users {
+    /// The user with its roles, or nothing of it.
+    /// - Throws: `Rejection.usernameTaken`, `.notFound` for a role.
+    package func importUser(_ user: ImportedUser, origin: Origin) async throws {
+        let id = Self.newID()
+        var statements = [
+            UserSQL.insert(id, user.username, email: user.email, phc: user.phc),
+            Event.userRegistered(user: id.text, username: user.username.text).row(origin),
+        ]
+        for role in user.roles {
+            statements.append(UserSQL.grant(role, to: id))
+            statements.append(Event.roleGranted(user: id.text, role: role).row(origin))
+        }
+        do {
+            try await database.batch(statements)
+        } catch {
+            switch error.constraint {
+            case "users_username_is_unique": throw Rejection.usernameTaken
+            case "user_roles_role_fkey": throw Rejection.notFound(what: "role")
+            default: throw error
+            }
+        }
+    }
+}
