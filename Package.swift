@@ -75,6 +75,7 @@ let package = Package(
             name: "LatchkeyCLI",
             dependencies: [
                 "Latchkey", "EmbeddedPostgres", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -117,7 +118,12 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "LatchkeyCLITests",
-            dependencies: ["LatchkeyCLI", "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "JOSE", httpClient],
+            dependencies: [
+                "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "Postgres", "JOSE", httpClient,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            exclude: ["clients"],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -21,11 +21,15 @@ struct DevCommand: AsyncParsableCommand {
 
     func run() async throws {
         let directory = DataDirectory(data)
+        // What is wrong with the settings is told before anything is made.
+        let issuer = try settings(directory, "host=/").issuer
         try directory.make()
         let lock = try directory.lock()
         defer { withExtendedLifetime(lock) {} }
 
         let location = try (try? directory.state().cluster) ?? EmbeddedPostgres.chooseLocation(for: directory.path)
+        // Before it is made: a start that is cut off would leave a cluster that no file names, and the next make another.
+        try directory.write(.init(issuer: issuer, cluster: location, connectionString: "", pid: getpid()))
         let postgres = try await EmbeddedPostgres.start(location) { Output.complain("dev: \($0)") }
         do {
             try await serve(directory, postgres)
@@ -94,8 +98,13 @@ struct DevCommand: AsyncParsableCommand {
         } catch Rejection.notFound {
             let given = ProcessInfo.processInfo.environment["LATCHKEY_ADMIN_PASSWORD"].flatMap { $0.isEmpty ? nil : $0 }
             let text = try given ?? directory.adminPassword()
+            let password: Password
+            do { password = try Password(setting: text) } catch {
+                let source = given == nil ? directory.passwordFile : "LATCHKEY_ADMIN_PASSWORD"
+                throw Failure("\(source) holds no usable password: \(error)")
+            }
             let admin = try await installation.users.register(
-                try Username("admin"), try Password(setting: text), email: nil, origin: InstallationOptions.origin)
+                try Username("admin"), password, email: nil, origin: InstallationOptions.origin)
             try await installation.users.grant("admin", to: admin.id, origin: InstallationOptions.origin)
             if given == nil {
                 Output.line("administrator: admin, password \(text) (kept in \(directory.passwordFile))")

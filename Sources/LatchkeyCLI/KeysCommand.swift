@@ -3,7 +3,8 @@ import Latchkey
 
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "keys", abstract: "The signing keys and their life.", subcommands: [List.self, Rotate.self])
+        commandName: "keys", abstract: "The signing keys and their life.",
+        discussion: "Example: latchkey keys list", subcommands: [List.self, Rotate.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

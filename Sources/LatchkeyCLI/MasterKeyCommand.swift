@@ -6,7 +6,7 @@ import Latchkey
 struct MasterKeyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "master-key", abstract: "The master keys: what everything secret in the database is sealed with.",
-        subcommands: [Initialise.self, List.self])
+        discussion: "Example: latchkey master-key list", subcommands: [Initialise.self, List.self])
 
     /// The folder: DIR's, else LATCHKEY_KEYS_DIR, else `keys`.
     private static func folder(_ options: InstallationOptions) -> MasterKeyFolder {

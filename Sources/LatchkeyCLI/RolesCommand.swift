@@ -3,7 +3,7 @@ import Latchkey
 
 struct RolesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "roles", abstract: "What a role may do.",
+        commandName: "roles", abstract: "What a role may do.", discussion: "Example: latchkey roles list",
         subcommands: [List.self, Create.self, SetScopes.self, Delete.self])
 
     struct List: AsyncParsableCommand {

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Configuration
+import Foundation
 import Latchkey
 import Logging
+import NIOCore
 import ServiceLifecycle
 import UnixSignals
 
@@ -42,6 +44,13 @@ enum Serving {
             logger: Logs.logger(installation.settings.logLevel))
         configuration.maximumGracefulShutdownDuration = .seconds(10)
         configuration.maximumCancellationDuration = .seconds(5)
-        try await ServiceGroup(configuration: configuration).run()
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            let settings = installation.settings
+            throw Failure(
+                "port \(settings.port) or \(settings.managementPort) of \(host) is taken: choose others with --port and "
+                    + "LATCHKEY_MANAGEMENT_PORT")
+        }
     }
 }

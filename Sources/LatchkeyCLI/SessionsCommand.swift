@@ -4,7 +4,8 @@ import Latchkey
 
 struct SessionsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sessions", abstract: "The sessions.", subcommands: [List.self, Revoke.self])
+        commandName: "sessions", abstract: "The sessions.", discussion: "Example: latchkey sessions list --user alice",
+        subcommands: [List.self, Revoke.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

@@ -5,7 +5,7 @@ import Latchkey
 
 struct UsersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "users", abstract: "The users.",
+        commandName: "users", abstract: "The users.", discussion: "Example: latchkey users list",
         subcommands: [
             Create.self, List.self, Show.self, Disable.self, Enable.self, SetPassword.self, Grant.self, RevokeRole.self,
             Import.self,
