@@ -7,6 +7,10 @@ CREATE TABLE installation (
     -- with more, so that no entry of the revocation list expires before the token it names.
     longest_access_token bigint NOT NULL CONSTRAINT installation_longest_access_token_is_positive
         CHECK (longest_access_token > 0),
+    -- The longest publish lead and clock leeway that a node has served by, in seconds: a rotation by a command with
+    -- other settings keeps to them.
+    longest_publish_lead bigint NOT NULL DEFAULT 0,
+    longest_leeway bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 

@@ -11,6 +11,7 @@ package struct Installation: Sendable {
     /// This process among the nodes.
     package let node: UniqueID
     package let database: Database
+    let pulse: Database
     package let masterKeys: MasterKeys
     package let clock: NodeClock
     package let revocations: RevocationList
@@ -37,9 +38,14 @@ package struct Installation: Sendable {
         configuration.applicationName = RevocationSQL.applicationName(of: node)
         configuration.maximumConnections = settings.databaseConnections
         database = Database(configuration)
+        // In the requests' queue a tick would wait behind statements that all wait for one row, and the node would go
+        // stale: its pulse has connections of its own.
+        configuration.maximumConnections = 2
+        pulse = Database(configuration)
         clock = NodeClock()
-        revocations = RevocationList(database, clock: clock)
-        ring = KeyRing(database, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
+        revocations = RevocationList(database, pulse: pulse, clock: clock)
+        ring = KeyRing(
+            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
         signingKeys = SigningKeys(
             database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm)
         signing = SigningThreads()
@@ -76,5 +82,6 @@ package struct Installation: Sendable {
         users.hasher.shutdown()
         signing.shutDown()
         database.shutDown()
+        pulse.shutDown()
     }
 }

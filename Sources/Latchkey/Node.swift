@@ -22,7 +22,8 @@ package struct Node: Service {
         self.onReady = onReady
         let ring = installation.ring
         tick = NodeTick(
-            installation.revocations, node: installation.node, version: Self.version, masterKeys: installation.masterKeys.versions,
+            installation.revocations, node: installation.node, version: Self.version,
+            masterKeys: installation.masterKeys.versions,
             logger: installation.logger
         ) { reading in await ring.follow(reading) }
     }
@@ -55,6 +56,7 @@ package struct Node: Service {
         guard status == .current else { throw StartError.migrations(status) }
         try await installation.database.query(
             RevocationSQL.raiseLongestAccessToken(to: installation.settings.accessTokenTTL))
+        try await installation.signingKeys.raiseLongest()
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
         try await tick.tick()
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
@@ -78,7 +80,7 @@ package struct Node: Service {
             logger: logger)
         let group = ServiceGroup(
             services: [
-                tick, FrozenNodes(installation.database, logger: logger), installation.upgrades,
+                tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
                 Housekeeping(installation, logger: logger), management, server,
             ], logger: logger)
         try await group.run()

@@ -76,7 +76,7 @@ package struct SettingsReader {
         // RFC 8414 §2: an https URL without query and fragment. http for loopback: development and tests.
         let bytes = Array(issuer.utf8)
         let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains {
-            issuer.utf8.starts(with: $0.utf8)
+            [nil, 0x3A, 0x2F].contains(bytes.dropFirst($0.utf8.count).first) && issuer.utf8.starts(with: $0.utf8)
         }
         let isURL = issuer.utf8.starts(with: "https://".utf8) || isLoopback
         if !isURL || bytes.last == UInt8(ascii: "/")

@@ -89,12 +89,7 @@ struct DevCommand: AsyncParsableCommand {
 
     private func makeAdministrator(_ installation: Installation, _ directory: DataDirectory) async throws {
         do {
-            let admin = try await installation.users.find("admin")
-            // A start that was cut off between the account and its role is finished here.
-            if !admin.roles.contains("admin") {
-                try await installation.users.grant("admin", to: admin.id, origin: InstallationOptions.origin)
-            }
-            return
+            _ = try await installation.users.find("admin")
         } catch Rejection.notFound {
             let given = ProcessInfo.processInfo.environment["LATCHKEY_ADMIN_PASSWORD"].flatMap { $0.isEmpty ? nil : $0 }
             let text = try given ?? directory.adminPassword()
@@ -103,9 +98,8 @@ struct DevCommand: AsyncParsableCommand {
                 let source = given == nil ? directory.passwordFile : "LATCHKEY_ADMIN_PASSWORD"
                 throw Failure("\(source) holds no usable password: \(error)")
             }
-            let admin = try await installation.users.register(
-                try Username("admin"), password, email: nil, origin: InstallationOptions.origin)
-            try await installation.users.grant("admin", to: admin.id, origin: InstallationOptions.origin)
+            _ = try await installation.users.register(
+                try Username("admin"), password, email: nil, roles: ["admin"], origin: InstallationOptions.origin)
             if given == nil {
                 Output.line("administrator: admin, password \(text) (kept in \(directory.passwordFile))")
             } else {

@@ -27,6 +27,7 @@ struct Failure: Error, CustomStringConvertible {
             "a newer latchkey has migrated this database (\(unknown.joined(separator: ", "))): use that version"
         case .edited(let name):
             "migration \(name) differs from the one that was applied: use the version that applied it"
+        case .failed(let name, .unknownOutcome): "the outcome of migration \(name) is unknown: run this again"
         case .failed(let name, let error): "migration \(name) failed and changed nothing: \(error)"
         case .lockHeld: "another process migrates this database and does not finish: look at pg_stat_activity"
         }

@@ -13,10 +13,15 @@ struct UsersCommand: AsyncParsableCommand {
 
     /// From standard input: an argument would stand in the process list.
     static func passwordFromInput() throws -> Password {
-        guard let line = readLine(strippingNewline: true) else {
-            throw Failure("no password came on standard input: type it, or pipe it in")
+        // As bytes: `readLine` replaces what is no UTF-8, so that two passwords would become one.
+        var bytes: [UInt8] = []
+        var byte: UInt8 = 0
+        while bytes.count <= 4 * Password.longest, read(STDIN_FILENO, &byte, 1) == 1, byte != UInt8(ascii: "\n") {
+            bytes.append(byte)
         }
-        return try RegistrationRoutes.newPassword(line)
+        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
+        guard !bytes.isEmpty else { throw Failure("no password came on standard input: type it, or pipe it in") }
+        do { return try Password(setting: bytes) } catch { throw Failure(error.description) }
     }
 
     struct Create: AsyncParsableCommand {
@@ -36,12 +41,8 @@ struct UsersCommand: AsyncParsableCommand {
             let password = noPassword ? nil : try UsersCommand.passwordFromInput()
             let email = try email.map { try EmailAddress($0) }
             let user = try await installation.withInstallation { installation in
-                let user = try await installation.users.register(
-                    username, password, email: email, origin: InstallationOptions.origin)
-                for role in role {
-                    try await installation.users.grant(role, to: user.id, origin: InstallationOptions.origin)
-                }
-                return try await installation.users.find(user.id.text)
+                try await installation.users.register(
+                    username, password, email: email, roles: role, origin: InstallationOptions.origin)
             }
             Output.one(user.json, as: output.form)
         }

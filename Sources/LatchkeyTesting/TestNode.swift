@@ -6,7 +6,6 @@ import NIOCore
 package import NIOHTTP1
 import ServiceLifecycle
 
-
 /// One node of a test's installation, serving on a port of loopback.
 package final class TestNode: Sendable {
     package let installation: Installation
@@ -75,7 +74,8 @@ package final class TestNode: Sendable {
         if let body { request.body = .bytes(body) }
         let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
         let buffer = try await response.body.collect(upTo: 4 << 20)
-        return Answer(status: Int(response.status.code), headers: response.headers, body: Array(buffer.readableBytesView))
+        return Answer(
+            status: Int(response.status.code), headers: response.headers, body: Array(buffer.readableBytesView))
     }
 
     package func get(_ path: String, bearer token: String? = nil) async throws -> Answer {

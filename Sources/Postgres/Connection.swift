@@ -84,7 +84,7 @@ final class Connection {
     }
 
     func connect(to conninfo: String) {
-        pg = PQconnectStart(conninfo)
+        pg = Self.start(conninfo)
         guard pg != nil, PQstatus(pg) != CONNECTION_BAD else {
             // Told in the reactor's next turn: whoever opens this connection does not hold it yet.
             deadline = 0

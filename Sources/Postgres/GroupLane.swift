@@ -61,7 +61,7 @@ final class GroupLane {
         }
         waiting.removeFirst(group.count)
         let members = group
-        let deadline = members.map(\.deadline).max() ?? now
+        let deadline = members.map(\.deadline).min() ?? now
         connection.run(
             Batch(queries: members.map(\.query), deadline: deadline) { [unowned self] outcome in
                 switch outcome {

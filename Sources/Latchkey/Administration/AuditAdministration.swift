@@ -36,7 +36,10 @@ package struct AuditAdministration: Sendable {
     package static func instant(_ text: String) throws -> Instant {
         let formats: [Date.ISO8601FormatStyle] = [.iso8601, Date.ISO8601FormatStyle(includingFractionalSeconds: true)]
         for format in formats {
-            if let date = try? format.parse(text) {
+            // Years beyond 9999 are no RFC 3339, and beyond 292,277 no Int64 of microseconds: the conversion would trap.
+            if let date = try? format.parse(text),
+                (-62_167_219_200..<253_402_300_800).contains(date.timeIntervalSince1970)
+            {
                 return Instant(microseconds: Int64((date.timeIntervalSince1970 * 1_000_000).rounded()))
             }
         }

@@ -16,7 +16,7 @@ package struct UserAdministration: Sendable {
     }
 
     private func user(_ context: LatchkeyRequestContext) async throws -> User {
-        try await users.find(context.parameters.get("user") ?? "")
+        try await users.find(try context.pathParameter("user"))
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
@@ -74,13 +74,13 @@ package struct UserAdministration: Sendable {
         router.put("/admin/users/{user}/roles/{role}") { _, context in
             try context.require(scope: "users:write")
             try await users.grant(
-                try context.parameters.require("role"), to: try await user(context).id, origin: context.origin)
+                try context.pathParameter("role"), to: try await user(context).id, origin: context.origin)
             return Response.noContent(caching: .noStore)
         }
         router.delete("/admin/users/{user}/roles/{role}") { _, context in
             try context.require(scope: "users:write")
             let position = try await sessions.revokeRole(
-                try context.parameters.require("role"), from: try await user(context).id, origin: context.origin)
+                try context.pathParameter("role"), from: try await user(context).id, origin: context.origin)
             return Response.noContent(caching: .noStore).at(position)
         }
     }
@@ -102,13 +102,13 @@ package struct UserAdministration: Sendable {
             try context.require(scope: "users:write")
             let scopes = try await JSONBody(request).stringArray("scopes")
             let position = try await sessions.setScopes(
-                scopes, ofRole: try context.parameters.require("role"), origin: context.origin)
+                scopes, ofRole: try context.pathParameter("role"), origin: context.origin)
             return Response.noContent(caching: .noStore).at(position)
         }
         router.delete("/admin/roles/{role}") { _, context in
             try context.require(scope: "users:write")
             let position = try await sessions.deleteRole(
-                try context.parameters.require("role"), origin: context.origin)
+                try context.pathParameter("role"), origin: context.origin)
             return Response.noContent(caching: .noStore).at(position)
         }
     }

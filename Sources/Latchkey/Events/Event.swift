@@ -30,8 +30,6 @@ package enum Event: Sendable {
     case roleDeleted(role: String)
     case sessionRevoked(session: String, cause: String, reason: String?)
     case sessionsRevoked(target: String, reason: String?)
-    /// A refresh token that was void, or from a history that the database has lost, was presented.
-    case refreshTokenReused(session: String, cause: String)
     case tokenRevoked(token: String, reason: String?)
     case keyRotated(from: String, to: String, reason: String?)
     case keysFounded(kids: [String])
@@ -51,7 +49,6 @@ package enum Event: Sendable {
         case .roleDeleted: "role.deleted"
         case .sessionRevoked: "session.revoked"
         case .sessionsRevoked: "sessions.revoked"
-        case .refreshTokenReused: "session.refresh-token-reused"
         case .tokenRevoked: "token.revoked"
         case .keyRotated: "key.rotated"
         case .keysFounded: "key.founded"
@@ -66,7 +63,7 @@ package enum Event: Sendable {
             .userEnabled(let user), .roleGranted(let user, _), .roleRevoked(let user, _):
             "user:\(user)"
         case .roleCreated(let role, _), .roleChanged(let role, _), .roleDeleted(let role): "role:\(role)"
-        case .sessionRevoked(let session, _, _), .refreshTokenReused(let session, _): "session:\(session)"
+        case .sessionRevoked(let session, _, _): "session:\(session)"
         case .sessionsRevoked(let target, _): target
         case .tokenRevoked(let token, _): "token:\(token)"
         case .keyRotated(_, let to, _): "key:\(to)"
@@ -87,7 +84,6 @@ package enum Event: Sendable {
         case .roleGranted(_, let role), .roleRevoked(_, let role): with([("role", .string(role))])
         case .roleCreated(_, let scopes), .roleChanged(_, let scopes): with([("scopes", list(scopes))])
         case .sessionRevoked(_, let cause, let reason): with([("cause", .string(cause)), ("reason", text(reason))])
-        case .refreshTokenReused(_, let cause): with([("cause", .string(cause))])
         case .keyRotated(let from, _, let reason): with([("from", .string(from)), ("reason", text(reason))])
         case .keysFounded(let kids): with([("kids", list(kids))])
         }

@@ -1,3 +1,4 @@
+import Foundation
 package import Hummingbird
 import LatchkeyHummingbird
 package import LatchkeyVerifier
@@ -28,6 +29,16 @@ package struct LatchkeyRequestContext: BearerRequestContext, RemoteAddressReques
         // One request, one id: not Hummingbird's counter beside ours.
         logger[metadataKey: "hb.request.id"] = nil
         logger[metadataKey: "request_id"] = .string(requestID)
+    }
+}
+
+extension LatchkeyRequestContext {
+    /// A parameter of the path, percent-decoded: Hummingbird hands it over as it came, and clients encode `@`.
+    package func pathParameter(_ name: String) throws(Rejection) -> String {
+        guard let text = parameters.get(name)?.removingPercentEncoding else {
+            throw .invalidRequest(description: "The path is not percent-encoded UTF-8.")
+        }
+        return text
     }
 }
 

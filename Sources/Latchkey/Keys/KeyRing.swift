@@ -42,14 +42,19 @@ package final class KeyRing: Sendable {
     }
 
     private let database: Database
+    private let pulse: Database
     private let masterKeys: MasterKeys
     package let policy: KeyPolicy
     private let clock: NodeClock
     private let logger: Logger
     private let state = Mutex(State())
 
-    package init(_ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock, logger: Logger) {
+    package init(
+        _ database: Database, pulse: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock,
+        logger: Logger
+    ) {
         self.database = database
+        self.pulse = pulse
         self.masterKeys = masterKeys
         self.policy = policy
         self.clock = clock
@@ -76,7 +81,7 @@ package final class KeyRing: Sendable {
         do {
             try await reload(atLeast: reading.keyRingVersion, begun: reading.begun)
             let unstamped = keys.filter { $0.publishedAt == nil }.map(\.kid)
-            if !unstamped.isEmpty { try await database.query(SigningKeySQL.stamp(unstamped)) }
+            if !unstamped.isEmpty { try await pulse.query(SigningKeySQL.stamp(unstamped)) }
         } catch {
             logger.error("the key ring could not be read", metadata: ["error": "\(error)"])
         }
@@ -93,10 +98,11 @@ package final class KeyRing: Sendable {
             state.confirmedAt = max(state.confirmedAt ?? begun, begun)
             return true
         }
-        if !isCurrent { try await load(begun: .now()) }
+        if !isCurrent { try await load(on: pulse) }
     }
 
-    private func load(begun: BootInstant) async throws(PostgresError) {
+    private func load(on database: Database) async throws(PostgresError) {
+        let begun = BootInstant.now()
         let results = try await database.lease { lease throws(PostgresError) in
             try await lease.batch(
                 [
@@ -120,7 +126,7 @@ package final class KeyRing: Sendable {
     /// The key that signs what was issued at `instant` by a statement that saw this version of the ring: the snapshot is
     /// read again first where it is older, so that no node signs on with a key that was rotated away.
     package func signer(at instant: Instant, version: Int64) async throws -> (kid: String, key: PrivateKey) {
-        if state.withLock({ ($0.snapshot?.version ?? -1) < version }) { try await load(begun: .now()) }
+        if state.withLock({ ($0.snapshot?.version ?? -1) < version }) { try await load(on: database) }
         let (signer, opened) = state.withLock { state in
             let signer = KeySchedule.signer(state.snapshot?.keys ?? [], at: instant)
             return (signer, signer.flatMap { state.opened[$0.kid] })

@@ -64,7 +64,8 @@ package struct MasterKeyFolder: Sendable {
     /// Whole or not at all: written beside its place, synced, then linked there, which fails where a file stands already.
     private func write(_ key: [UInt8], version: Int16) throws(MasterKeyFolderError) {
         let file = file(version)
-        let temporary = "\(path)/.master-key-\(version).\(getpid())"
+        // A random name: in a container every process is number 1, and what a crash left would be in the way for ever.
+        let temporary = "\(path)/.master-key-\(version).\(Base64URL.encode(SecureRandom.bytes(9)))"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .unwritable(file) }
         defer {

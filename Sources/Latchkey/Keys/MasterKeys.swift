@@ -5,7 +5,6 @@ package import LibCrypto
 package enum MasterKeyPurpose: String, Sendable, CaseIterable {
     case sealing = "latchkey/v1/sealing-of-signing-keys"
     case refreshTokens = "latchkey/v1/refresh-tokens"
-    case cookies = "latchkey/v1/cookies"
 }
 
 /// The master keys, by version: the one secret outside the database, and what everything secret inside it is worthless

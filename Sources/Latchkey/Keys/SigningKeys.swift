@@ -1,3 +1,4 @@
+import JOSE
 import Foundation
 package import LibCrypto
 package import Postgres
@@ -27,6 +28,29 @@ package struct SigningKeys: Sendable {
         var keys: [SigningKey] = []
         for row in results[0].rows { keys.append(try SigningKey(row)) }
         return (keys, try results[1].one().decode("now"))
+    }
+
+    /// The policy that nodes serve by may be wider than that of whoever rotates: a command may run with other settings.
+    /// The wider one holds, or a key would sign that a verifier does not know yet, or leave while its tokens live.
+    private func widened(by row: ResultSet.Row) throws(PostgresError) -> KeyPolicy {
+        var policy = policy
+        policy.publishLead = max(policy.publishLead, try row.decode("longest_publish_lead"))
+        policy.leeway = max(policy.leeway, try row.decode("longest_leeway"))
+        return policy
+    }
+
+    private func readForRotation() async throws(PostgresError) -> (keys: [SigningKey], policy: KeyPolicy, now: Instant)
+    {
+        let results = try await database.batch([SigningKeySQL.all, SigningKeySQL.now])
+        var keys: [SigningKey] = []
+        for row in results[0].rows { keys.append(try SigningKey(row)) }
+        let row = try results[1].one()
+        return (keys, try widened(by: row), try row.decode("now"))
+    }
+
+    /// Called before a node serves by `policy`; never lowered here.
+    package func raiseLongest() async throws(PostgresError) {
+        try await database.query(SigningKeySQL.raiseLongest(lead: policy.publishLead, leeway: policy.leeway))
     }
 
     private func generate() async throws -> NewSigningKey {
@@ -60,17 +84,18 @@ package struct SigningKeys: Sendable {
     /// The new key is generated before the transaction and everything is decided again inside it, under the ring's lock.
     /// - Throws: nothing of its own; what cannot be done now is an outcome.
     package func rotate(from kid: String, reason: String?, origin: Origin) async throws -> KeySchedule.Rotation {
-        let (keys, now) = try await all()
-        guard case .rotate = KeySchedule.rotation(keys, from: kid, policy: policy, now: now) else {
-            return KeySchedule.rotation(keys, from: kid, policy: policy, now: now)
-        }
+        let (keys, policy, now) = try await readForRotation()
+        let first = KeySchedule.rotation(keys, from: kid, policy: policy, now: now)
+        guard case .rotate(_, let next, _) = first else { return first }
+        // With another installation's master keys the standby made below would open for no node once it signs.
+        for key in keys where key.kid.isSameText(as: next) { _ = try key.open(with: masterKeys) }
         let standby = try await generate()
-        let policy = policy
         return try await database.transaction { transaction in
             let results = try await transaction.batch([SigningKeySQL.lockRing, SigningKeySQL.all, SigningKeySQL.now])
             var keys: [SigningKey] = []
             for row in results[1].rows { keys.append(try SigningKey(row)) }
             let clock = try results[2].one()
+            let policy = try widened(by: clock)
             let rotation = KeySchedule.rotation(keys, from: kid, policy: policy, now: try clock.decode("now"))
             guard case .rotate(let from, let to, let at) = rotation else { return rotation }
             let longest: Int64 = try clock.decode("longest_access_token")

@@ -32,8 +32,8 @@ package struct NodeTick: Service {
     /// One whole tick. Throws where the database did not answer: nothing is claimed then.
     package func tick() async throws {
         let begun = BootInstant.now()
-        try await list.database.query(RevocationSQL.tick(node: node, version: version, masterKeys: masterKeys))
-        let reading = try await list.read()
+        try await list.pulse.query(RevocationSQL.tick(node: node, version: version, masterKeys: masterKeys))
+        let reading = try await list.read(on: list.pulse)
         list.claim(completeAsOf: begun)
         await onReading(reading)
     }
@@ -70,7 +70,7 @@ package struct NodeTick: Service {
         for await _ in list.database.notifications(on: "latchkey_revocations") {
             if Task.isCancelled { return }
             // A failure shows in the next tick.
-            if let reading = try? await list.read() { await onReading(reading) }
+            if let reading = try? await list.read(on: list.pulse) { await onReading(reading) }
         }
     }
 }

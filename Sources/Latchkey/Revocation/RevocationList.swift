@@ -19,11 +19,14 @@ package final class RevocationList: RevocationLookup {
     package static let staleAfter: Int64 = 2_000_000_000
 
     let database: Database
+    /// For the tick alone: what it needs is never queued behind requests.
+    let pulse: Database
     package let clock: NodeClock
     private let state = Mutex(State())
 
-    package init(_ database: Database, clock: NodeClock) {
+    package init(_ database: Database, pulse: Database, clock: NodeClock) {
         self.database = database
+        self.pulse = pulse
         self.clock = clock
     }
 
@@ -64,8 +67,12 @@ package final class RevocationList: RevocationLookup {
     package func revoke(tokenID: UniqueID, audit event: Event, origin: Origin) async throws(PostgresError)
         -> FeedPosition
     {
-        // Once is enough: repeating a revocation must not make the list longer.
-        if let position, contains(tokenID) { return position }
+        // Once is enough: repeating a revocation must not make the list longer. The answer rests on a commit and a
+        // reading of its own: the entry may be of a commit whose fate was unknown, and the position older than it.
+        if contains(tokenID) {
+            _ = try await readAndClaim()
+            if let position { return position }
+        }
         let result = try await database.grouped(
             RevocationSQL.append(tokenID: tokenID, audit: event.row(origin)), in: .revocations)
         let (entries, position) = try result.appendedEntries()
@@ -84,6 +91,10 @@ package final class RevocationList: RevocationLookup {
 
     /// Head, entries after the own position, key ring version and database time, from one snapshot, in one round trip.
     package func read() async throws(PostgresError) -> Reading {
+        try await read(on: database)
+    }
+
+    func read(on database: Database) async throws(PostgresError) -> Reading {
         let begun = BootInstant.now()
         let known = position
         let results = try await database.lease { lease throws(PostgresError) in
@@ -104,7 +115,7 @@ package final class RevocationList: RevocationLookup {
         // the set stays, since an id too many refuses a token and one too few accepts it.
         if let known, known.epoch != position.epoch || known.seq > position.seq {
             state.withLock { $0.position = nil }
-            return try await read()
+            return try await read(on: database)
         }
         let now = try head.decode("now", as: Instant.self)
         clock.set(database: now, boot: begun)

@@ -28,7 +28,9 @@ enum SessionSQL {
                 WHERE id = \(birth.user.id) AND status = 'active' AND security_version = \(birth.securityVersion)
                 FOR SHARE \(literal: skip)
             ) AS u, (
-                SELECT id FROM clients WHERE id = \(birth.clientID) AND status = 'active' FOR SHARE \(literal: skip)
+                SELECT id FROM clients
+                WHERE id = \(birth.clientID) AND status = 'active' AND security_version = \(birth.clientVersion)
+                FOR SHARE \(literal: skip)
             ) AS c, (SELECT clock_timestamp() AS now) AS at
             RETURNING \(literal: minted), \(literal: UserSQL.rolesOfUserID)
             """
@@ -120,6 +122,7 @@ struct SessionBirth: Sendable {
     let user: UserID
     let securityVersion: Int64
     let clientID: String
+    let clientVersion: Int64?
     /// nil: all that the user's roles carry at each refresh.
     let scope: [String]?
     let audience: [String]

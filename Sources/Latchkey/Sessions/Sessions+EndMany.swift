@@ -44,7 +44,7 @@ extension Sessions {
     package func changePassword(
         of user: UserID, current: Password, new: Password, keeping sid: UniqueID?, origin: Origin
     ) async throws -> FeedPosition {
-        let credentials = try await users.credentials(user)
+        let credentials = try await users.credentials(user, clientID: Client.firstParty)
         let verdict: PasswordVerdict
         do {
             verdict = try await users.hasher.verify(current, against: credentials?.effectivePHC)

@@ -35,7 +35,7 @@ extension Sessions {
         let password = try Self.password(checking: request.password)
 
         var credentials: Credentials?
-        if let username { credentials = try await users.credentials(username) }
+        if let username { credentials = try await users.credentials(username, clientID: Client.firstParty) }
         let phc = credentials?.effectivePHC
         let verdict: PasswordVerdict
         do {
@@ -77,8 +77,8 @@ extension Sessions {
         let birth = SessionBirth(
             slot: slot, rid: [UInt8(slot)] + SecureRandom.bytes(15),
             sid: .version7(millisecondsSince1970: now.milliseconds, random: SecureRandom.bytes(10)),
-            user: credentials.id, securityVersion: credentials.securityVersion, clientID: clientID, scope: scope,
-            audience: audience, policy: policy)
+            user: credentials.id, securityVersion: credentials.securityVersion, clientID: clientID,
+            clientVersion: credentials.clientVersion, scope: scope, audience: audience, policy: policy)
         var result = try await database.grouped(SessionSQL.open(birth, .skipLocked))
         if result.count == 0 { result = try await database.query(SessionSQL.open(birth, .wait)) }
         guard let row = result.first else { throw Rejection.invalidCredentials }

@@ -34,10 +34,12 @@ extension Sessions {
     private enum Outcome: Sendable {
         case granted(Minting, generation: Int64)
         case refused
-        case ended([RevocationEntry])
+        case ended([RevocationEntry], EndCause)
     }
 
     private func refreshAlone(_ token: RefreshToken, clientID: String) async throws -> Tokens {
+        // The group may have taken longer than this node stays fresh.
+        try requireFresh()
         let outcome = try await database.transaction { transaction in
             try await decideAndAct(token, clientID: clientID, in: transaction)
         }
@@ -46,8 +48,11 @@ extension Sessions {
             return try await tokens(minting, rid: token.rid, generation: generation)
         case .refused:
             throw Rejection.invalidGrant
-        case .ended(let entries):
+        case .ended(let entries, let cause):
             revocations.insert(entries)
+            logger.warning(
+                "a session ended: a refresh token came that must not exist any more",
+                metadata: ["sid": "\(entries.first?.id.text ?? "")", "cause": "\(cause.rawValue)"])
             throw Rejection.invalidGrant
         }
     }
@@ -82,13 +87,10 @@ extension Sessions {
             return .granted(minting, generation: session.generation + 1)
         case .rollback, .void:
             let cause: EndCause = decision == .void ? .void : .rollback
-            logger.warning(
-                "a session ended: a refresh token came that must not exist any more",
-                metadata: ["sid": "\(session.sid.text)", "cause": "\(cause.rawValue)"])
             let origin = Origin(actor: "client:\(clientID)")
             let end = SessionEndSQL.end(
                 .rid(slot: slot, rid, fence: Int64(token.fence)), .wait, cause: cause, reason: nil, origin: origin)
-            return .ended(try await transaction.commit([end])[0].appendedEntries().entries)
+            return .ended(try await transaction.commit([end])[0].appendedEntries().entries, cause)
         }
     }
 

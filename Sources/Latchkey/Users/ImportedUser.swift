@@ -1,5 +1,4 @@
 import JOSE
-import Postgres
 
 /// A user as another system hands it over: the hash comes along, so that nobody needs a new password.
 package struct ImportedUser: Sendable {
@@ -29,23 +28,6 @@ extension Users {
     /// The user with its roles, or nothing of it.
     /// - Throws: `Rejection.usernameTaken`, `.notFound` for a role.
     package func importUser(_ user: ImportedUser, origin: Origin) async throws {
-        let id = Self.newID()
-        var statements = [
-            UserSQL.insert(id, user.username, email: user.email, phc: user.phc),
-            Event.userRegistered(user: id.text, username: user.username.text).row(origin),
-        ]
-        for role in user.roles {
-            statements.append(UserSQL.grant(role, to: id))
-            statements.append(Event.roleGranted(user: id.text, role: role).row(origin))
-        }
-        do {
-            try await database.batch(statements)
-        } catch {
-            switch error.constraint {
-            case "users_username_is_unique": throw Rejection.usernameTaken
-            case "user_roles_role_fkey": throw Rejection.notFound(what: "role")
-            default: throw error
-            }
-        }
+        _ = try await insert(user.username, user.phc, email: user.email, roles: user.roles, origin: origin)
     }
 }

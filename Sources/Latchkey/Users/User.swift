@@ -27,7 +27,6 @@ package struct User: Sendable {
     package let roles: [String]
     /// What the roles carry, sorted, each once.
     package let roleScopes: [String]
-    package let hasPassword: Bool
 
     init(_ row: ResultSet.Row) throws(PostgresError) {
         guard let status = Status(rawValue: try row.decode("status")) else { throw .undecodable(column: "status") }
@@ -38,7 +37,6 @@ package struct User: Sendable {
         createdAt = try row.decode("created_at")
         roles = try row.decode("roles")
         roleScopes = try row.decode("role_scopes")
-        hasPassword = try row.decode("has_password")
     }
 }
 
@@ -47,6 +45,8 @@ package struct Credentials: Sendable {
     package let id: UserID
     package let status: User.Status
     package let securityVersion: Int64
+    /// nil where there is no such client.
+    package let clientVersion: Int64?
     /// nil: no password opens this account.
     package let phc: PHCString?
 
@@ -55,6 +55,7 @@ package struct Credentials: Sendable {
         id = UserID(try row.decode("id"))
         self.status = status
         securityVersion = try row.decode("security_version")
+        clientVersion = try row.decodeIfPresent("client_version")
         phc = try row.decodeIfPresent("phc", as: String.self).flatMap { try? PHCString(parsing: $0) }
     }
 

@@ -16,7 +16,7 @@ package enum UserSQL {
         """
 
     private static let columns: StaticString = """
-        s.user_id AS id, u.username, u.email, u.status, u.created_at, u.phc IS NOT NULL AS has_password
+        s.user_id AS id, u.username, u.email, u.status, u.created_at
         """
 
     static func insert(_ id: UserID, _ username: Username, email: EmailAddress?, phc: PHCString?) -> Query {
@@ -27,12 +27,21 @@ package enum UserSQL {
         """
     }
 
-    static func credentials(_ username: String) -> Query {
-        "SELECT id, status, security_version, phc FROM users WHERE username = \(username)"
+    /// What a password is checked against, with the versions that the session's birth must find unchanged.
+    private static func credentials(clientID: String) -> Query {
+        """
+        SELECT id, status, security_version, phc,
+               (SELECT c.security_version FROM clients c WHERE c.id = \(clientID)) AS client_version
+        FROM users
+        """
     }
 
-    static func credentials(_ id: UserID) -> Query {
-        "SELECT id, status, security_version, phc FROM users WHERE id = \(id.id)"
+    static func credentials(_ username: String, clientID: String) -> Query {
+        "\(credentials(clientID: clientID)) WHERE username = \(username)"
+    }
+
+    static func credentials(_ id: UserID, clientID: String) -> Query {
+        "\(credentials(clientID: clientID)) WHERE id = \(id.id)"
     }
 
     static func user(_ id: UserID) -> Query {

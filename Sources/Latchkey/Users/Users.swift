@@ -14,22 +14,37 @@ package struct Users: Sendable {
         self.hasher = hasher
     }
 
-    /// A new account. The hash is computed before a connection is taken.
-    /// - Throws: `Rejection.usernameTaken`, `.overloaded`.
+    /// A new account with its roles, or nothing of it. The hash is computed before a connection is taken.
+    /// - Throws: `Rejection.usernameTaken`, `.notFound` for a role, `.overloaded`.
     package func register(
-        _ username: Username, _ password: Password?, email: EmailAddress?, origin: Origin
+        _ username: Username, _ password: Password?, email: EmailAddress?, roles: [String] = [], origin: Origin
     ) async throws -> User {
         let phc: PHCString? = if let password { try await hash(password) } else { nil }
+        return try await insert(username, phc, email: email, roles: roles, origin: origin)
+    }
+
+    func insert(
+        _ username: Username, _ phc: PHCString?, email: EmailAddress?, roles: [String], origin: Origin
+    ) async throws -> User {
         let id = Self.newID()
-        do {
-            let results = try await database.batch([
-                UserSQL.insert(id, username, email: email, phc: phc),
-                Event.userRegistered(user: id.text, username: username.text).row(origin),
-                UserSQL.user(id),
-            ])
-            return try User(results[2].one())
-        } catch  where error.constraint == "users_username_is_unique" {
-            throw Rejection.usernameTaken
+        var statements = [
+            UserSQL.insert(id, username, email: email, phc: phc),
+            Event.userRegistered(user: id.text, username: username.text).row(origin),
+        ]
+        for role in roles {
+            statements.append(UserSQL.grant(role, to: id))
+            statements.append(Event.roleGranted(user: id.text, role: role).row(origin))
+        }
+        statements.append(UserSQL.user(id))
+        do throws(PostgresError) {
+            let results = try await database.batch(statements)
+            return try User(results[statements.count - 1].one())
+        } catch {
+            switch error.constraint {
+            case "users_username_is_unique": throw Rejection.usernameTaken
+            case "user_roles_role_fkey": throw Rejection.notFound(what: "role")
+            default: throw error
+            }
         }
     }
 
@@ -47,12 +62,12 @@ package struct Users: Sendable {
         }
     }
 
-    package func credentials(_ username: Username) async throws(PostgresError) -> Credentials? {
-        try await credentials(UserSQL.credentials(username.text))
+    package func credentials(_ username: Username, clientID: String) async throws(PostgresError) -> Credentials? {
+        try await credentials(UserSQL.credentials(username.text, clientID: clientID))
     }
 
-    package func credentials(_ id: UserID) async throws(PostgresError) -> Credentials? {
-        try await credentials(UserSQL.credentials(id))
+    package func credentials(_ id: UserID, clientID: String) async throws(PostgresError) -> Credentials? {
+        try await credentials(UserSQL.credentials(id, clientID: clientID))
     }
 
     private func credentials(_ query: Query) async throws(PostgresError) -> Credentials? {
