@@ -27,6 +27,12 @@ package struct Settings: Sendable {
     package var logLevel: Logger.Level
 }
 
+/// ServiceLifecycle logs its services as text at level debug, which walks down to every stored value: the database's
+/// password would be among them.
+extension Settings: CustomStringConvertible {
+    package var description: String { "settings" }
+}
+
 /// Which defaults hold where nothing is set.
 package enum SettingsProfile: Sendable {
     /// `latchkey serve`.

@@ -26,6 +26,11 @@ package enum GroupedLane: Int, CaseIterable, Sendable {
     case revocations
 }
 
+/// The connection string may hold a password: nothing prints it.
+extension DatabaseConfiguration: CustomStringConvertible {
+    package var description: String { "database configuration" }
+}
+
 package final class Database: Sendable {
     let reactor: Reactor
     package let configuration: DatabaseConfiguration

@@ -34,7 +34,9 @@ package struct ErrorMiddleware: RouterMiddleware {
             // Hummingbird answers this one itself and closes the connection: nothing else can be read from it.
             throw error
         } catch {
-            response = answer(to: error, request: request, context: context)
+            let closing = error as? ClosingError
+            response = answer(to: closing?.underlying ?? error, request: request, context: context)
+            if closing != nil { response.headers[.connection] = "close" }
             // RFC 9110 §9.3.2: an answer to HEAD has no body, and what follows would be read as the next answer.
             if request.method == .head { response = response.createHeadResponse() }
         }

@@ -7,7 +7,7 @@ extension Request {
     /// or waits long.
     ///
     /// The connection serves no further request after it, because watching it takes what comes next: the answer says
-    /// `Connection: close` (one made of a thrown error closes without saying so). A caller that shuts down only its
+    /// `Connection: close`, one made of a thrown error too (`ClosingError`). A caller that shuts down only its
     /// sending half has hung up too.
     ///
     /// - Parameters:
@@ -26,10 +26,21 @@ extension Request {
             throw Rejection.bodyTooLarge(limit: limit)
         }
         let request = read
-        var response = try await request.body.consumeWithCancellationOnInboundClose { _ in
-            try await operation(request)
+        var response: Response
+        do {
+            response = try await request.body.consumeWithCancellationOnInboundClose { _ in
+                try await operation(request)
+            }
+        } catch {
+            throw ClosingError(underlying: error)
         }
         response.headers[.connection] = "close"
         return response
     }
+}
+
+/// What an operation threw whose connection serves no further request: `ErrorMiddleware` gives `underlying` its face and
+/// says `Connection: close`, or a client would send its next request into a closed connection.
+struct ClosingError: Error {
+    let underlying: any Error
 }
