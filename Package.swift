@@ -67,6 +67,7 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "Configuration", package: "swift-configuration"),
             ],
+            exclude: ["migrations/schema.sql"],
             resources: [.embedInCode("migrations")],
             swiftSettings: settings),
 
@@ -107,9 +108,9 @@ let package = Package(
         .testTarget(
             name: "LatchkeyTests",
             dependencies: [
-                "Latchkey", "LatchkeyTesting", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", httpClient,
-                httpTypes,
-                hummingbird, logging,
+                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier",
+                httpClient, httpTypes, hummingbird, logging,
+                .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -86,8 +86,14 @@ package struct Node: Service {
         try await group.run()
     }
 
-    /// Every route of the service.
-    package func router() -> Router<LatchkeyRequestContext> {
+    private func router() -> Router<LatchkeyRequestContext> {
+        let router = routes()
+        router.refuseOtherMethods(heads: .generated)
+        return router
+    }
+
+    /// Every route of the service, as `openapi.yaml` describes them: without the refusals of other methods.
+    package func routes() -> Router<LatchkeyRequestContext> {
         let it = installation
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware())
@@ -108,7 +114,6 @@ package struct Node: Service {
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
         KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
-        router.refuseOtherMethods(heads: .generated)
         return router
     }
 

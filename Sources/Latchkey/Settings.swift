@@ -5,7 +5,7 @@ package import Logging
 /// of the README's table. Times are seconds. Read once, by `SettingsReader`; plain values from then on.
 package struct Settings: Sendable {
     /// A libpq connection string; secret, since it may hold a password.
-    package var databaseURL: String
+    @Masked package var databaseURL: String
     package var databaseConnections: Int
     package var host: String
     package var port: Int
@@ -27,10 +27,17 @@ package struct Settings: Sendable {
     package var logLevel: Logger.Level
 }
 
-/// ServiceLifecycle logs its services as text at level debug, which walks down to every stored value: the database's
-/// password would be among them.
-extension Settings: CustomStringConvertible {
-    package var description: String { "settings" }
+/// A text that is secret: printed, reflected and dumped as `****`.
+@propertyWrapper
+package struct Masked: Sendable, CustomStringConvertible, CustomReflectable {
+    package var wrappedValue: String
+
+    package init(wrappedValue: String) {
+        self.wrappedValue = wrappedValue
+    }
+
+    package var description: String { "****" }
+    package var customMirror: Mirror { Mirror(self, children: []) }
 }
 
 /// Which defaults hold where nothing is set.

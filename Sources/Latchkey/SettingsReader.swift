@@ -75,16 +75,19 @@ package struct SettingsReader {
         }
         // RFC 8414 §2: an https URL without query and fragment. http for loopback: development and tests.
         let bytes = Array(issuer.utf8)
-        let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains {
-            [nil, 0x3A, 0x2F].contains(bytes.dropFirst($0.utf8.count).first) && issuer.utf8.starts(with: $0.utf8)
+        // The host to its end: http://localhost.evil.example is none of them, nor is a name before an @.
+        let isLoopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].contains { start in
+            let next = issuer.utf8.dropFirst(start.utf8.count).first
+            return issuer.utf8.starts(with: start.utf8)
+                && (next == nil || next == UInt8(ascii: ":") || next == UInt8(ascii: "/"))
         }
         let isURL = issuer.utf8.starts(with: "https://".utf8) || isLoopback
         if !isURL || bytes.last == UInt8(ascii: "/")
-            || !bytes.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x3F && $0 != 0x23 })
+            || !bytes.allSatisfy({ (0x21...0x7E).contains($0) && $0 != 0x3F && $0 != 0x23 && $0 != 0x40 })
         {
             problems.append(
-                "LATCHKEY_ISSUER is \(issuer): it must be an https URL (http for loopback alone) without query, "
-                    + "fragment or a slash at its end")
+                "LATCHKEY_ISSUER is \(issuer): it must be an https URL (http for loopback alone) without user, "
+                    + "query, fragment or a slash at its end")
         }
         return issuer
     }

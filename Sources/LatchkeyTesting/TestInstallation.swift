@@ -23,6 +23,21 @@ package struct TestInstallation: Sendable {
         settings change: @Sendable (inout Settings) -> Void = { _ in },
         _ body: @Sendable (TestInstallation) async throws -> R
     ) async throws -> R {
+        await Turnstile.shared.enter()
+        let result: Result<R, any Error>
+        do {
+            result = .success(try await serve(count, logger: logger, settings: change, body))
+        } catch {
+            result = .failure(error)
+        }
+        await Turnstile.shared.leave()
+        return try result.get()
+    }
+
+    private static func serve<R: Sendable>(
+        _ count: Int, logger: Logger, settings change: @Sendable (inout Settings) -> Void,
+        _ body: @Sendable (TestInstallation) async throws -> R
+    ) async throws -> R {
         let cluster = try await TestCluster.shared()
         let connectionString = try await cluster.makeDatabase(migrations: Migrations.all)
         let folder = FileManager.default.temporaryDirectory.appending(path: "latchkey-keys-\(UUID().uuidString)").path
@@ -55,7 +70,7 @@ package struct TestInstallation: Sendable {
     }
 
     /// Fast hashes; everything else as `latchkey dev` has it.
-    private static func defaults(_ connectionString: String, keys: String) throws -> Settings {
+    package static func defaults(_ connectionString: String, keys: String) throws -> Settings {
         let values = [
             "LATCHKEY_DATABASE_URL": connectionString, "LATCHKEY_PORT": "0", "LATCHKEY_ISSUER": "http://127.0.0.1:1",
             "LATCHKEY_RESOURCES": "https://api.example", "LATCHKEY_KEYS_DIR": keys, "LATCHKEY_ARGON2_MEMORY_KIB": "64",
@@ -82,7 +97,28 @@ package struct TestInstallation: Sendable {
             ),
             (
                 "no session stands on the list twice",
-                "SELECT NOT EXISTS (SELECT FROM revocation_entries GROUP BY kind, id HAVING count(*) > 1) AS holds"
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM revocation_entries WHERE kind = 2 GROUP BY id HAVING count(*) > 1) AS holds
+                """
+            ),
+            (
+                "every session's end stands in the audit log once",
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM sessions s WHERE s.ended_at IS NOT NULL AND 1 <> (
+                        SELECT count(*) FROM audit_events a
+                        WHERE a.action = 'session.revoked' AND a.target = 'session:' || s.sid::text
+                          AND a.detail::jsonb ->> 'cause' = s.end_cause)) AS holds
+                """
+            ),
+            (
+                "only ended sessions stand on the list",
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM revocation_entries e WHERE e.kind = 2 AND NOT EXISTS (
+                        SELECT FROM sessions s WHERE s.sid = e.id AND s.ended_at IS NOT NULL)) AS holds
+                """
             ),
             (
                 "positions are dense and end at the head",

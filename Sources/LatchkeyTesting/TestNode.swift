@@ -59,6 +59,12 @@ package final class TestNode: Sendable {
         package subscript(name: String) -> String { json[name]?.string ?? "" }
     }
 
+    /// Lets a test have many requests under way at once: the shared client has eight connections to a server.
+    private static let client = HTTPClient(
+        eventLoopGroupProvider: .singleton,
+        configuration: .init(
+            connectionPool: .init(idleTimeout: .seconds(10), concurrentHTTP1ConnectionsPerHostSoftLimit: 64)))
+
     package func send(
         _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8]? = nil
     ) async throws -> Answer {
@@ -72,7 +78,7 @@ package final class TestNode: Sendable {
         request.method = method
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         if let body { request.body = .bytes(body) }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+        let response = try await client.execute(request, timeout: .seconds(30))
         let buffer = try await response.body.collect(upTo: 4 << 20)
         return Answer(
             status: Int(response.status.code), headers: response.headers, body: Array(buffer.readableBytesView))

@@ -1,3 +1,4 @@
+import JOSE
 package import Postgres
 
 /// The settings that a key's life depends on, in seconds.
@@ -43,8 +44,8 @@ package enum KeySchedule {
         guard let last = keys.first(where: { $0.activatesAt != nil && $0.retiresAt == nil && $0.compromisedAt == nil }),
             let lastSince = last.activatesAt
         else { return .noRipeStandby(ripeAt: nil) }
-        guard last.kid == kid else {
-            let wasSigning = keys.contains { $0.kid == kid && $0.activatesAt != nil }
+        guard last.kid.isSameText(as: kid) else {
+            let wasSigning = keys.contains { $0.kid.isSameText(as: kid) && $0.activatesAt != nil }
             return wasSigning ? .alreadyRotated(to: last.kid, at: lastSince) : .unknownKey
         }
         let standbys = keys.filter(\.isStandby)

@@ -25,15 +25,6 @@ enum SigningKeySQL {
         SELECT clock_timestamp() AS now, longest_access_token, longest_publish_lead, longest_leeway FROM installation
         """
 
-    static func raiseLongest(lead: Int64, leeway: Int64) -> Query {
-        """
-        UPDATE installation
-        SET longest_publish_lead = GREATEST(longest_publish_lead, \(lead)),
-            longest_leeway = GREATEST(longest_leeway, \(leeway))
-        WHERE longest_publish_lead < \(lead) OR longest_leeway < \(leeway)
-        """
-    }
-
     static func insert(_ key: NewSigningKey, founding: Bool) -> Query {
         """
         INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, founding)

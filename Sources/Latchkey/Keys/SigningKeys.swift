@@ -50,7 +50,7 @@ package struct SigningKeys: Sendable {
 
     /// Called before a node serves by `policy`; never lowered here.
     package func raiseLongest() async throws(PostgresError) {
-        try await database.query(SigningKeySQL.raiseLongest(lead: policy.publishLead, leeway: policy.leeway))
+        try await database.query(RevocationSQL.raiseLongest(lead: policy.publishLead, leeway: policy.leeway))
     }
 
     private func generate() async throws -> NewSigningKey {

@@ -115,6 +115,17 @@ package enum RevocationSQL {
         "UPDATE installation SET longest_access_token = \(seconds) WHERE longest_access_token < \(seconds)"
     }
 
+    /// The same for the lead and the leeway by which nodes serve signing keys: they stand in the row that this room
+    /// writes.
+    package static func raiseLongest(lead: Int64, leeway: Int64) -> Query {
+        """
+        UPDATE installation
+        SET longest_publish_lead = GREATEST(longest_publish_lead, \(lead)),
+            longest_leeway = GREATEST(longest_leeway, \(leeway))
+        WHERE longest_publish_lead < \(lead) OR longest_leeway < \(leeway)
+        """
+    }
+
     static let horizon: Query =
         "SELECT longest_access_token + 300 AS seconds, clock_timestamp() AS now FROM installation"
 

@@ -1,0 +1,136 @@
+import LatchkeyTesting
+import Postgres
+import Testing
+
+@testable import Latchkey
+
+@Suite("Emptying the rings")
+struct RingEmptyingTests {
+    private func withDatabase(_ body: (Database) async throws -> Void) async throws {
+        try await TestCluster.withDatabase(migrations: Migrations.all) { connectionString in
+            let database = Database(.init(connectionString: connectionString))
+            defer { database.shutDown() }
+            try await body(database)
+        }
+    }
+
+    private func now(_ database: Database) async throws -> Instant {
+        try await database.query("SELECT clock_timestamp() AS now").one().decode("now")
+    }
+
+    /// Slots in the middle of those that are spent: the clock's next step makes no difference.
+    private func spentEntrySlot(_ database: Database) async throws -> Int16 {
+        let horizon: Int64 = try await database.query(
+            "SELECT longest_access_token + 300 AS seconds FROM installation"
+        ).one().decode("seconds")
+        return RevocationRing.spentSlots(now: try await now(database), horizonSeconds: horizon)[2]
+    }
+
+    private func insertEntry(_ database: Database, slot: Int16, seq: Int64, left seconds: Int64) async throws {
+        try await database.query(
+            """
+            INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
+            VALUES (\(slot), \(seq), 1, gen_random_uuid(), clock_timestamp() + \(seconds) * interval '1 second')
+            """)
+    }
+
+    private func seqs(_ database: Database) async throws -> [Int64] {
+        var seqs: [Int64] = []
+        for row in try await database.query("SELECT seq FROM revocation_entries ORDER BY seq").rows {
+            seqs.append(try row.decode("seq"))
+        }
+        return seqs
+    }
+
+    @Test("takes the entries of a spent slot, not those of others, and not where one is alive")
+    func entries() async throws {
+        try await withDatabase { database in
+            let ring = RevocationRing(database)
+            #expect(try await ring.emptySpentSlots() == 0)
+            let slot = try await spentEntrySlot(database)
+            let (beside, current) = ((slot + 1) % 16, (slot + 4) % 16)
+            for seq: Int64 in 1...3 { try await insertEntry(database, slot: slot, seq: seq, left: -1) }
+            try await insertEntry(database, slot: beside, seq: 4, left: -1)
+            // Of a time when the horizon was another: still alive, so the whole slot stays.
+            try await insertEntry(database, slot: beside, seq: 5, left: 3600)
+            try await insertEntry(database, slot: current, seq: 6, left: -1)
+            #expect(try await ring.emptySpentSlots() == 1)
+            #expect(try await seqs(database) == [4, 5, 6])
+            #expect(try await ring.emptySpentSlots() == 0)
+        }
+    }
+
+    @Test("does not wait for who reads: a queued lock would stop every reader behind it")
+    func doesNotWait() async throws {
+        try await withDatabase { database in
+            let ring = RevocationRing(database)
+            let slot = try await spentEntrySlot(database)
+            try await insertEntry(database, slot: slot, seq: 1, left: -1)
+            try await database.transaction(timeout: 30_000_000_000) { transaction in
+                try await transaction.hold("SELECT count(*) FROM \("revocation_entries", slot: slot)")
+                #expect(try await ring.emptySpentSlots() == 0)
+                #expect(try await seqs(database) == [1])
+                try await transaction.commit()
+            }
+            #expect(try await ring.emptySpentSlots() == 1)
+        }
+    }
+
+    private func insertSession(_ database: Database, slot: Int16, left seconds: Int64) async throws {
+        try await database.query(
+            """
+            INSERT INTO sessions (
+                slot, rid, sid, user_id, client_id, gen, conf, conf_at, issued_at, idle_until, max_until, auth_time, audience)
+            SELECT \(slot), substring(sha256(random()::text::bytea) FOR 16), gen_random_uuid(), gen_random_uuid(),
+                   'first-party', 1, 0, now, now, max, max, now, ARRAY['x']
+            FROM (SELECT clock_timestamp() AS now, clock_timestamp() + \(seconds) * interval '1 second' AS max) AS at
+            """)
+    }
+
+    @Test("takes the sessions of the next slot, unless one of them or a token of it may be alive")
+    func sessions() async throws {
+        try await withDatabase { database in
+            let policy = SessionPolicy(idleTTL: 60, maxTTL: 3600, grace: 30, recovery: 60)
+            let ring = SessionRing(database, policy: policy)
+            let slot = SessionRing.spentSlot(now: try await now(database), policy: policy)
+            #expect(try await ring.emptySpentSlot() == false)
+            func count() async throws -> Int64 {
+                try await database.query("SELECT count(*) AS count FROM sessions").one().decode("count")
+            }
+            try await insertSession(database, slot: slot, left: -10)
+            try await insertSession(database, slot: (slot + 8) % 16, left: -10)
+            #expect(try await ring.emptySpentSlot())
+            #expect(try await count() == 1)
+            // A life that another setting allowed, and one whose last access token may be alive.
+            try await database.query("UPDATE installation SET longest_access_token = 600")
+            for left: Int64 in [3600, -10] {
+                try await insertSession(database, slot: slot, left: left)
+                #expect(try await ring.emptySpentSlot() == false)
+            }
+            #expect(try await count() == 3)
+        }
+    }
+
+    @Test("forgets batches and nodes of yesterday")
+    func forgets() async throws {
+        try await withDatabase { database in
+            try await database.batch([
+                """
+                INSERT INTO feed_batches (seq, digest, at)
+                VALUES (1, '', clock_timestamp() - interval '25 hours'), (2, '', clock_timestamp() - interval '23 hours')
+                """,
+                """
+                INSERT INTO node_ticks (node, version, master_keys, ticked_at)
+                VALUES (gen_random_uuid(), 'old', '{1}', clock_timestamp() - interval '25 hours'),
+                       (gen_random_uuid(), 'new', '{1}', clock_timestamp())
+                """,
+            ])
+            try await RevocationRing(database).forgetOld()
+            let row = try await database.query(
+                "SELECT (SELECT min(seq) FROM feed_batches) AS seq, (SELECT min(version) FROM node_ticks) AS version"
+            ).one()
+            #expect(try row.decode("seq", as: Int64.self) == 2)
+            #expect(try row.decode("version", as: String.self) == "new")
+        }
+    }
+}

@@ -1,0 +1,908 @@
+-- What the migrations make, as `pg_dump --schema-only --no-owner` says it. Never edited: after a new migration run
+-- LATCHKEY_WRITE_SCHEMA=1 swift test --filter SchemaTests
+CREATE TABLE public.audit_events (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    address text,
+    request_id text,
+    detail text DEFAULT '{}'::text NOT NULL
+);
+ALTER TABLE public.audit_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audit_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.clients (
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    security_version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT clients_id_is_printable CHECK ((id ~ '^[!-~]{1,128}$'::text)),
+    CONSTRAINT clients_status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
+);
+CREATE TABLE public.feed_batches (
+    seq bigint NOT NULL,
+    digest bytea NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+CREATE TABLE public.feed_head (
+    single boolean DEFAULT true NOT NULL,
+    epoch uuid NOT NULL,
+    seq bigint NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT feed_head_digest_is_sha256 CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT feed_head_is_one_row CHECK (single),
+    CONSTRAINT feed_head_seq_is_not_negative CHECK ((seq >= 0))
+)
+WITH (fillfactor='50');
+CREATE TABLE public.installation (
+    single boolean DEFAULT true NOT NULL,
+    fence bigint NOT NULL,
+    longest_access_token bigint NOT NULL,
+    longest_publish_lead bigint DEFAULT 0 NOT NULL,
+    longest_leeway bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT installation_fence_fits_32_bits CHECK (((fence >= 1) AND (fence <= '4294967295'::bigint))),
+    CONSTRAINT installation_is_one_row CHECK (single),
+    CONSTRAINT installation_longest_access_token_is_positive CHECK ((longest_access_token > 0))
+);
+CREATE TABLE public.key_ring (
+    single boolean DEFAULT true NOT NULL,
+    version bigint NOT NULL,
+    CONSTRAINT key_ring_is_one_row CHECK (single)
+)
+WITH (fillfactor='50');
+CREATE TABLE public.migrations (
+    name text NOT NULL,
+    checksum bytea NOT NULL,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+CREATE TABLE public.node_ticks (
+    node uuid NOT NULL,
+    version text NOT NULL,
+    master_keys smallint[] NOT NULL,
+    ticked_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+CREATE TABLE public.revocation_entries (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+)
+PARTITION BY LIST (slot);
+CREATE TABLE public.revocation_entries_00 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_01 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_02 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_03 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_04 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_05 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_06 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_07 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_08 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_09 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_10 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_11 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_12 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_13 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_14 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revocation_entries_15 (
+    slot smallint NOT NULL,
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    id uuid NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.roles (
+    name text NOT NULL COLLATE pg_catalog."C",
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT roles_name_is_a_token CHECK ((name ~ '^[a-z0-9][a-z0-9._:-]{0,63}$'::text))
+);
+CREATE TABLE public.sessions (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+PARTITION BY LIST (slot);
+CREATE TABLE public.sessions_00 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_01 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_02 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_03 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_04 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_05 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_06 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_07 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_08 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_09 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_10 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_11 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_12 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_13 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_14 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.sessions_15 (
+    slot smallint NOT NULL,
+    rid bytea NOT NULL,
+    sid uuid NOT NULL,
+    user_id uuid NOT NULL,
+    client_id text NOT NULL COLLATE pg_catalog."C",
+    gen bigint NOT NULL,
+    conf bigint NOT NULL,
+    conf_at timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    idle_until timestamp with time zone NOT NULL,
+    max_until timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    end_cause text,
+    auth_time timestamp with time zone NOT NULL,
+    scope text[],
+    audience text[] NOT NULL,
+    CONSTRAINT session_confirms_an_earlier_generation CHECK (((conf < gen) AND (gen <= '4294967295'::bigint))),
+    CONSTRAINT session_ends_with_a_cause CHECK (((ended_at IS NULL) = (end_cause IS NULL))),
+    CONSTRAINT session_idles_within_its_life CHECK ((idle_until <= max_until)),
+    CONSTRAINT sessions_rid_is_16_bytes CHECK ((octet_length(rid) = 16))
+)
+WITH (fillfactor='60');
+CREATE TABLE public.signing_keys (
+    kid text NOT NULL COLLATE pg_catalog."C",
+    algorithm text NOT NULL,
+    public_jwk text NOT NULL,
+    sealed bytea,
+    master_key_version smallint NOT NULL,
+    founding boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    published_at timestamp with time zone,
+    activates_at timestamp with time zone,
+    retires_at timestamp with time zone,
+    removed_at timestamp with time zone,
+    compromised_at timestamp with time zone,
+    CONSTRAINT signing_key_is_published_before_it_signs CHECK (((activates_at IS NULL) OR (published_at IS NOT NULL))),
+    CONSTRAINT signing_key_leaves_after_it_retires CHECK (((removed_at IS NULL) OR (removed_at >= retires_at))),
+    CONSTRAINT signing_key_retires_after_it_activates CHECK (((retires_at IS NULL) OR (retires_at >= activates_at)))
+);
+CREATE TABLE public.user_roles (
+    user_id uuid NOT NULL,
+    role text NOT NULL COLLATE pg_catalog."C",
+    granted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+CREATE TABLE public.users (
+    id uuid NOT NULL,
+    username text NOT NULL COLLATE pg_catalog."C",
+    email text,
+    email_folded text COLLATE pg_catalog."C",
+    phc text,
+    status text DEFAULT 'active'::text NOT NULL,
+    security_version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    password_changed_at timestamp with time zone,
+    CONSTRAINT users_email_is_short CHECK ((octet_length(email) <= 254)),
+    CONSTRAINT users_status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text]))),
+    CONSTRAINT users_username_is_folded CHECK ((username ~ '^[a-z0-9._@+-]{1,128}$'::text))
+);
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_00 FOR VALUES IN ('0');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_01 FOR VALUES IN ('1');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_02 FOR VALUES IN ('2');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_03 FOR VALUES IN ('3');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_04 FOR VALUES IN ('4');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_05 FOR VALUES IN ('5');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_06 FOR VALUES IN ('6');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_07 FOR VALUES IN ('7');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_08 FOR VALUES IN ('8');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_09 FOR VALUES IN ('9');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_10 FOR VALUES IN ('10');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_11 FOR VALUES IN ('11');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_12 FOR VALUES IN ('12');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_13 FOR VALUES IN ('13');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_14 FOR VALUES IN ('14');
+ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_15 FOR VALUES IN ('15');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_00 FOR VALUES IN ('0');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_01 FOR VALUES IN ('1');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_02 FOR VALUES IN ('2');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_03 FOR VALUES IN ('3');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_04 FOR VALUES IN ('4');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_05 FOR VALUES IN ('5');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_06 FOR VALUES IN ('6');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_07 FOR VALUES IN ('7');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_08 FOR VALUES IN ('8');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_09 FOR VALUES IN ('9');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_10 FOR VALUES IN ('10');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_11 FOR VALUES IN ('11');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_12 FOR VALUES IN ('12');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_13 FOR VALUES IN ('13');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_14 FOR VALUES IN ('14');
+ALTER TABLE ONLY public.sessions ATTACH PARTITION public.sessions_15 FOR VALUES IN ('15');
+ALTER TABLE ONLY public.audit_events
+    ADD CONSTRAINT audit_events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.clients
+    ADD CONSTRAINT clients_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.feed_batches
+    ADD CONSTRAINT feed_batches_pkey PRIMARY KEY (seq);
+ALTER TABLE ONLY public.feed_head
+    ADD CONSTRAINT feed_head_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.key_ring
+    ADD CONSTRAINT key_ring_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.node_ticks
+    ADD CONSTRAINT node_ticks_pkey PRIMARY KEY (node);
+ALTER TABLE ONLY public.revocation_entries
+    ADD CONSTRAINT revocation_entries_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_00
+    ADD CONSTRAINT revocation_entries_00_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_01
+    ADD CONSTRAINT revocation_entries_01_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_02
+    ADD CONSTRAINT revocation_entries_02_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_03
+    ADD CONSTRAINT revocation_entries_03_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_04
+    ADD CONSTRAINT revocation_entries_04_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_05
+    ADD CONSTRAINT revocation_entries_05_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_06
+    ADD CONSTRAINT revocation_entries_06_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_07
+    ADD CONSTRAINT revocation_entries_07_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_08
+    ADD CONSTRAINT revocation_entries_08_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_09
+    ADD CONSTRAINT revocation_entries_09_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_10
+    ADD CONSTRAINT revocation_entries_10_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_11
+    ADD CONSTRAINT revocation_entries_11_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_12
+    ADD CONSTRAINT revocation_entries_12_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_13
+    ADD CONSTRAINT revocation_entries_13_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_14
+    ADD CONSTRAINT revocation_entries_14_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revocation_entries_15
+    ADD CONSTRAINT revocation_entries_15_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.roles
+    ADD CONSTRAINT roles_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_00
+    ADD CONSTRAINT sessions_00_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_01
+    ADD CONSTRAINT sessions_01_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_02
+    ADD CONSTRAINT sessions_02_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_03
+    ADD CONSTRAINT sessions_03_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_04
+    ADD CONSTRAINT sessions_04_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_05
+    ADD CONSTRAINT sessions_05_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_06
+    ADD CONSTRAINT sessions_06_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_07
+    ADD CONSTRAINT sessions_07_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_08
+    ADD CONSTRAINT sessions_08_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_09
+    ADD CONSTRAINT sessions_09_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_10
+    ADD CONSTRAINT sessions_10_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_11
+    ADD CONSTRAINT sessions_11_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_12
+    ADD CONSTRAINT sessions_12_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_13
+    ADD CONSTRAINT sessions_13_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_14
+    ADD CONSTRAINT sessions_14_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.sessions_15
+    ADD CONSTRAINT sessions_15_pkey PRIMARY KEY (slot, rid);
+ALTER TABLE ONLY public.signing_keys
+    ADD CONSTRAINT signing_keys_pkey PRIMARY KEY (kid);
+ALTER TABLE ONLY public.user_roles
+    ADD CONSTRAINT user_roles_pkey PRIMARY KEY (user_id, role);
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_username_is_unique UNIQUE (username);
+CREATE INDEX audit_events_by_actor ON public.audit_events USING btree (actor, id);
+CREATE INDEX audit_events_by_target ON public.audit_events USING btree (target, id);
+CREATE INDEX revocation_entries_by_seq ON ONLY public.revocation_entries USING btree (seq);
+CREATE INDEX revocation_entries_00_seq_idx ON public.revocation_entries_00 USING btree (seq);
+CREATE INDEX revocation_entries_01_seq_idx ON public.revocation_entries_01 USING btree (seq);
+CREATE INDEX revocation_entries_02_seq_idx ON public.revocation_entries_02 USING btree (seq);
+CREATE INDEX revocation_entries_03_seq_idx ON public.revocation_entries_03 USING btree (seq);
+CREATE INDEX revocation_entries_04_seq_idx ON public.revocation_entries_04 USING btree (seq);
+CREATE INDEX revocation_entries_05_seq_idx ON public.revocation_entries_05 USING btree (seq);
+CREATE INDEX revocation_entries_06_seq_idx ON public.revocation_entries_06 USING btree (seq);
+CREATE INDEX revocation_entries_07_seq_idx ON public.revocation_entries_07 USING btree (seq);
+CREATE INDEX revocation_entries_08_seq_idx ON public.revocation_entries_08 USING btree (seq);
+CREATE INDEX revocation_entries_09_seq_idx ON public.revocation_entries_09 USING btree (seq);
+CREATE INDEX revocation_entries_10_seq_idx ON public.revocation_entries_10 USING btree (seq);
+CREATE INDEX revocation_entries_11_seq_idx ON public.revocation_entries_11 USING btree (seq);
+CREATE INDEX revocation_entries_12_seq_idx ON public.revocation_entries_12 USING btree (seq);
+CREATE INDEX revocation_entries_13_seq_idx ON public.revocation_entries_13 USING btree (seq);
+CREATE INDEX revocation_entries_14_seq_idx ON public.revocation_entries_14 USING btree (seq);
+CREATE INDEX revocation_entries_15_seq_idx ON public.revocation_entries_15 USING btree (seq);
+CREATE INDEX sessions_by_sid ON ONLY public.sessions USING btree (sid);
+CREATE INDEX sessions_00_sid_idx ON public.sessions_00 USING btree (sid);
+CREATE INDEX sessions_by_user ON ONLY public.sessions USING btree (user_id);
+CREATE INDEX sessions_00_user_id_idx ON public.sessions_00 USING btree (user_id);
+CREATE INDEX sessions_01_sid_idx ON public.sessions_01 USING btree (sid);
+CREATE INDEX sessions_01_user_id_idx ON public.sessions_01 USING btree (user_id);
+CREATE INDEX sessions_02_sid_idx ON public.sessions_02 USING btree (sid);
+CREATE INDEX sessions_02_user_id_idx ON public.sessions_02 USING btree (user_id);
+CREATE INDEX sessions_03_sid_idx ON public.sessions_03 USING btree (sid);
+CREATE INDEX sessions_03_user_id_idx ON public.sessions_03 USING btree (user_id);
+CREATE INDEX sessions_04_sid_idx ON public.sessions_04 USING btree (sid);
+CREATE INDEX sessions_04_user_id_idx ON public.sessions_04 USING btree (user_id);
+CREATE INDEX sessions_05_sid_idx ON public.sessions_05 USING btree (sid);
+CREATE INDEX sessions_05_user_id_idx ON public.sessions_05 USING btree (user_id);
+CREATE INDEX sessions_06_sid_idx ON public.sessions_06 USING btree (sid);
+CREATE INDEX sessions_06_user_id_idx ON public.sessions_06 USING btree (user_id);
+CREATE INDEX sessions_07_sid_idx ON public.sessions_07 USING btree (sid);
+CREATE INDEX sessions_07_user_id_idx ON public.sessions_07 USING btree (user_id);
+CREATE INDEX sessions_08_sid_idx ON public.sessions_08 USING btree (sid);
+CREATE INDEX sessions_08_user_id_idx ON public.sessions_08 USING btree (user_id);
+CREATE INDEX sessions_09_sid_idx ON public.sessions_09 USING btree (sid);
+CREATE INDEX sessions_09_user_id_idx ON public.sessions_09 USING btree (user_id);
+CREATE INDEX sessions_10_sid_idx ON public.sessions_10 USING btree (sid);
+CREATE INDEX sessions_10_user_id_idx ON public.sessions_10 USING btree (user_id);
+CREATE INDEX sessions_11_sid_idx ON public.sessions_11 USING btree (sid);
+CREATE INDEX sessions_11_user_id_idx ON public.sessions_11 USING btree (user_id);
+CREATE INDEX sessions_12_sid_idx ON public.sessions_12 USING btree (sid);
+CREATE INDEX sessions_12_user_id_idx ON public.sessions_12 USING btree (user_id);
+CREATE INDEX sessions_13_sid_idx ON public.sessions_13 USING btree (sid);
+CREATE INDEX sessions_13_user_id_idx ON public.sessions_13 USING btree (user_id);
+CREATE INDEX sessions_14_sid_idx ON public.sessions_14 USING btree (sid);
+CREATE INDEX sessions_14_user_id_idx ON public.sessions_14 USING btree (user_id);
+CREATE INDEX sessions_15_sid_idx ON public.sessions_15 USING btree (sid);
+CREATE INDEX sessions_15_user_id_idx ON public.sessions_15 USING btree (user_id);
+CREATE UNIQUE INDEX signing_keys_have_one_last_signer ON public.signing_keys USING btree ((true)) WHERE ((activates_at IS NOT NULL) AND (retires_at IS NULL));
+CREATE INDEX user_roles_by_role ON public.user_roles USING btree (role);
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_00_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_00_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_01_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_01_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_02_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_02_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_03_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_03_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_04_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_04_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_05_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_05_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_06_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_06_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_07_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_07_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_08_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_08_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_09_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_09_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_10_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_10_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_11_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_11_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_12_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_12_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_13_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_13_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_14_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_14_seq_idx;
+ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_15_pkey;
+ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_15_seq_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_00_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_00_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_00_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_01_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_01_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_01_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_02_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_02_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_02_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_03_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_03_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_03_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_04_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_04_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_04_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_05_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_05_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_05_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_06_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_06_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_06_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_07_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_07_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_07_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_08_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_08_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_08_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_09_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_09_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_09_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_10_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_10_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_10_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_11_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_11_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_11_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_12_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_12_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_12_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_13_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_13_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_13_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_14_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_14_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_14_user_id_idx;
+ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_15_pkey;
+ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_15_sid_idx;
+ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_15_user_id_idx;
+ALTER TABLE ONLY public.user_roles
+    ADD CONSTRAINT user_roles_role_fkey FOREIGN KEY (role) REFERENCES public.roles(name);
+ALTER TABLE ONLY public.user_roles
+    ADD CONSTRAINT user_roles_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
