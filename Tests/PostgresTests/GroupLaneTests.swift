@@ -47,7 +47,7 @@ struct GroupLaneTests {
                 if !posted { continuation.resume(returning: true) }
             }
         }
-        while await !look() { await Task.yield() }
+        while await !look() { try? await Task.sleep(for: .milliseconds(1)) }
     }
 
     @Test func `A statement alone is answered`() async throws {

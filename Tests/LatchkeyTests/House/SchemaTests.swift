@@ -16,7 +16,9 @@ enum Dump {
         let newest = installed.compactMap { Int($0) }.max().map { "/usr/lib/postgresql/\($0)/bin/pg_dump" }
         let file = FileManager.default.temporaryDirectory.appending(path: "latchkey-dump-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: file) }
-        let arguments = [newest ?? "pg_dump", part.rawValue, "--no-owner", "--file", file, "--dbname", connectionString]
+        let arguments = [
+            newest ?? "pg_dump", part.rawValue, "--no-owner", "--file", file, "--dbname", connectionString,
+        ]
         let status = try await withCheckedThrowingContinuation { continuation in
             Thread {
                 continuation.resume(
