@@ -53,8 +53,11 @@ struct PostgresPrograms: Sendable {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = pipe
         process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil, let bytes = try? pipe.fileHandleForReading.readToEnd() else { return nil }
+        guard (try? process.run()) != nil else { return nil }
         process.waitUntilExit()
+        guard process.terminationStatus == 0 else { return nil }
+        // What it printed, not all until the pipe ends: a server that is started meanwhile may inherit the other end.
+        let bytes = pipe.fileHandleForReading.availableData
         return String(data: bytes, encoding: .utf8)?.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }

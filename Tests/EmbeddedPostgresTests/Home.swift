@@ -69,15 +69,19 @@ enum Processes {
         try await withCheckedThrowingContinuation { continuation in
             Thread.detachNewThread {
                 let process = Process()
-                let pipe = Pipe()
+                // Into a file: the end of a pipe may be inherited by a server that another test starts meanwhile, and
+                // whoever reads the pipe to its end would wait for that server.
+                let file = "/tmp/latchkey-output-\(UUID().uuidString)"
+                defer { try? FileManager.default.removeItem(atPath: file) }
+                _ = FileManager.default.createFile(atPath: file, contents: nil)
                 process.executableURL = URL(fileURLWithPath: program)
                 process.arguments = arguments
-                process.standardOutput = pipe
+                process.standardOutput = FileHandle(forWritingAtPath: file)
                 process.standardError = FileHandle.nullDevice
                 do {
                     try process.run()
-                    let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
                     process.waitUntilExit()
+                    let output = try Data(contentsOf: URL(fileURLWithPath: file))
                     let text = String(decoding: output, as: UTF8.self).trimmingCharacters(in: .newlines)
                     continuation.resume(returning: (process.terminationStatus, text))
                 } catch {
