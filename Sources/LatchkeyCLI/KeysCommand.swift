@@ -32,7 +32,10 @@ struct KeysCommand: AsyncParsableCommand {
         @OptionGroup var installation: InstallationOptions
         @OptionGroup var output: OutputOptions
 
-        @Option(help: ArgumentHelp("The key to rotate away from; the one that signs now.", valueName: "KID"))
+        // Unconditional: one thumbprint in 64 begins with a dash.
+        @Option(
+            parsing: .unconditional,
+            help: ArgumentHelp("The key to rotate away from; the one that signs now.", valueName: "KID"))
         var from: String?
 
         @Option(help: "Written to the audit log.")
