@@ -129,3 +129,29 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+/// The benchmarks, and the one dependency of theirs, are built by `make bench` alone: nobody else pays for them.
+if Context.environment["LATCHKEY_BENCHMARKS"] == "1" {
+    package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", exact: "1.38.1", traits: []))
+    package.targets += [
+        .executableTarget(
+            name: "Limits",
+            dependencies: [
+                "Latchkey", "Postgres", "JOSE", "LibCrypto", "CArgon2", hummingbird, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Benchmarks/Limits",
+            swiftSettings: settings),
+        .target(name: "CountedAllocations", path: "Benchmarks/CountedAllocations"),
+        .executableTarget(
+            name: "Micro",
+            dependencies: [
+                "CountedAllocations",
+                "Latchkey", "LatchkeyVerifier", "JOSE", "LibCrypto",
+                .product(name: "Benchmark", package: "benchmark"),
+            ],
+            path: "Benchmarks/Micro",
+            swiftSettings: settings,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+    ]
+}

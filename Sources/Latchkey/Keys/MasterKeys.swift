@@ -26,7 +26,7 @@ package struct MasterKeys: Sendable {
     package var versions: [Int16] { derived.keys.sorted() }
 
     /// - Throws: `MasterKeyError.none` where `keys` is empty.
-    init(_ keys: [Int16: SecretBytes]) throws {
+    package init(_ keys: [Int16: SecretBytes]) throws {
         guard let current = keys.keys.max() else { throw MasterKeyError.missing }
         self.current = current
         derived = try keys.mapValues { master in

@@ -1,11 +1,11 @@
-import JOSE
-import Postgres
+package import JOSE
+package import Postgres
 
 /// Every statement that ends sessions. Each ends rows, puts their `sid`s on the revocation list and writes the audit rows
 /// in one go: no client step lies between the head's lock and the commit.
-enum SessionEndSQL {
+package enum SessionEndSQL {
     /// Which sessions.
-    enum Which {
+    package enum Which {
         case rid(slot: Int16, [UInt8], fence: Int64)
         case sid(UniqueID, of: UserID?)
         case user(UserID, except: UniqueID?)
@@ -17,7 +17,7 @@ enum SessionEndSQL {
     /// What `appended` tells, and so nothing where there was nothing to end. The rows are locked in the order of `rid`;
     /// one that is ended already is locked too where it is waited for, so that the commit is a write: its answer then
     /// rests on a commit that came after the one which ended it.
-    static func end(
+    package static func end(
         _ which: Which, _ waiting: SessionSQL.Waiting, cause: EndCause, reason: String?, origin: Origin
     ) -> Query {
         let lock: StaticString = waiting == .skipLocked ? "FOR UPDATE SKIP LOCKED" : "FOR UPDATE"

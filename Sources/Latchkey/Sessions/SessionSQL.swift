@@ -1,15 +1,15 @@
 import JOSE
-import Postgres
+package import Postgres
 
 /// Every statement that opens, refreshes or reads a session. Hot ones name the one partition they touch.
-enum SessionSQL {
+package enum SessionSQL {
     /// What a token is minted from, read in the minting statement itself; `s` is the session.
     private static let minted: StaticString = """
         s.sid, s.user_id, s.client_id, s.auth_time, s.scope, s.audience, s.gen, clock_timestamp() AS now,
         (SELECT version FROM key_ring) AS ring, (SELECT fence FROM installation) AS fence
         """
 
-    enum Waiting { case skipLocked, wait }
+    package enum Waiting { case skipLocked, wait }
 
     /// Birth: only while user and client are active and of the versions that were read with the password hash. FOR SHARE
     /// conflicts with what disables or changes them (a foreign key's lock would not): a login in flight cannot survive it.
@@ -38,7 +38,7 @@ enum SessionSQL {
 
     /// Advance, row 1 of the table, in one conditional statement. A locked row is skipped and a row that does not match
     /// is left alone: then the slow path decides.
-    static func advance(_ token: RefreshToken, clientID: String, idleTTL: Int64) -> Query {
+    package static func advance(_ token: RefreshToken, clientID: String, idleTTL: Int64) -> Query {
         """
         UPDATE \("sessions", slot: token.slot) AS s
         SET conf = s.gen, gen = s.gen + 1, conf_at = l.now, issued_at = l.now,

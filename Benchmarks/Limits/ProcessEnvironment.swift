@@ -1,0 +1,5 @@
+import Foundation
+
+enum ProcessEnvironment {
+    static var databaseURL: String? { ProcessInfo.processInfo.environment["LATCHKEY_DATABASE_URL"] }
+}

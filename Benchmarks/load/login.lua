@@ -1,0 +1,19 @@
+-- Log ins of many accounts in turn: `user0000` and on, as many as the first argument says, with the password of the
+-- second; the third is a pause in ms before each request.
+require "report"
+
+function init(arguments)
+   expect(200)
+   accounts, password = tonumber(arguments[1]), arguments[2]
+   turn = id * 37
+   local pause = tonumber(arguments[3] or "")
+   if pause then delay = function() return pause end end
+end
+
+local headers = { ["Content-Type"] = "application/json" }
+
+function request()
+   turn = turn + 1
+   return wrk.format("POST", nil, headers,
+      string.format('{"username":"user%04d","password":"%s"}', turn % accounts, password))
+end

@@ -1,0 +1,121 @@
+"""What the others feel while many log in: beside a usual load, and in a storm of ten times the hashing capacity."""
+
+import threading
+import time
+
+import load
+from report import verdict
+from service import PASSWORD, ask, resident
+
+PAUSE_MS = 20
+CLIENTS = 4
+
+
+def paced(ground, seconds):
+    """A steady trickle of each other request; started, not awaited."""
+    service = ground.service
+    common = {"seconds": seconds, "connections": CLIENTS}
+    return {
+        "refresh": load.Load(
+            service.url + "/oauth2/token", script="refresh", arguments=[ground.sessions(CLIENTS), PAUSE_MS],
+            threads=CLIENTS, **common),
+        "introspect": load.Load(
+            service.url + "/oauth2/introspect", script="post", arguments=[ground.introspect, PAUSE_MS], **common),
+        "JWKS": load.Load(service.url + "/.well-known/jwks.json", arguments=["", PAUSE_MS], **common),
+    }
+
+
+def beside(ground, seconds):
+    """Plain requests beside signatures and hashes that keep every core busy."""
+    tokens = ground.sessions(8)
+    signatures = load.Load(
+        ground.service.url + "/oauth2/token", script="refresh", arguments=[tokens], seconds=seconds, connections=8,
+        threads=8)
+    hashes = load.Load(
+        ground.service.url + "/auth/login", script="login", arguments=[2000, PASSWORD], seconds=seconds, connections=4)
+    plain = {
+        "JWKS": load.Load(
+            ground.service.url + "/.well-known/jwks.json", arguments=["", PAUSE_MS], seconds=seconds,
+            connections=CLIENTS),
+        "introspect": load.Load(
+            ground.service.url + "/oauth2/introspect", script="post", arguments=[ground.introspect, PAUSE_MS],
+            seconds=seconds, connections=CLIENTS),
+    }
+    results = {name: running.result() for name, running in plain.items()}
+    signatures.result()
+    hashes.result()
+    return [
+        verdict(f"{name} beside signatures and hashes, p99 ms", [result.p99], 10, at_most=True)
+        for name, result in results.items()
+    ]
+
+
+class Refusals(threading.Thread):
+    """Log ins ten a second, to see how long a refusal takes and whether it says when to come back."""
+
+    def __init__(self, url):
+        super().__init__(daemon=True)
+        self.url, self.times, self.mute, self.ended = url, [], 0, threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.1):
+            began = time.monotonic()
+            answer = ask("POST", self.url + "/auth/login", body={"username": "user0007", "password": PASSWORD})
+            if answer.status == 503:
+                self.times.append((time.monotonic() - began) * 1000)
+                self.mute += "Retry-After" not in answer.headers
+
+
+def seconds_until_idle(service):
+    """Until the service spends less than a twentieth of a core."""
+    began = time.monotonic()
+    while time.monotonic() - began < 30:
+        before = service.cpu()[0]
+        time.sleep(0.5)
+        if service.cpu()[0] - before < 0.025:
+            return max(0.0, time.monotonic() - began - 0.5)
+    return 30.0
+
+
+def storm(ground, rounds, seconds):
+    service = ground.service
+    capacity = rounds.median("log in", lambda result: result.rate)
+    calm = {name: running.result() for name, running in paced(ground, 5).items()}
+    base = resident(service.pid)
+
+    offered, callers = 10 * capacity, 400
+    others = paced(ground, seconds)
+    flood = load.Load(
+        service.url + "/auth/login", script="login", arguments=[2000, PASSWORD, round(1000 * callers / offered)],
+        seconds=seconds, connections=callers)
+    refusals = [Refusals(service.url) for _ in range(2)]
+    for probe in refusals:
+        probe.start()
+    highest = base
+    while flood.process.poll() is None:
+        highest = max(highest, resident(service.pid))
+        time.sleep(0.25)
+    for probe in refusals:
+        probe.ended.set()
+    admitted = flood.result()
+    stormy = {name: running.result() for name, running in others.items()}
+    until_idle = seconds_until_idle(service)
+
+    times = sorted(time for probe in refusals for time in probe.times) or [float("inf")]
+    asked = (admitted.count + admitted.errors) / seconds
+    rows = [
+        verdict(f"storm of {asked:,.0f} log ins/s: admitted / capacity", [admitted.rate / capacity], 0.9, at_most=False),
+        verdict(f"refused log ins, p99 of {len(times)}, ms", [times[int(len(times) * 0.99)]], 50, at_most=True),
+        verdict("refusals without Retry-After", [sum(probe.mute for probe in refusals)], 0, at_most=True),
+    ]
+    for name, result in stormy.items():
+        rows.append(verdict(
+            f"{name} meanwhile, p99 ms (calm {calm[name].p99:.1f})", [result.p99], max(50, 3 * calm[name].p99),
+            at_most=True))
+        rows.append(verdict(f"{name} meanwhile, not answered as asked", [result.errors], 0, at_most=True))
+    budget = 262_144 / 1024
+    rows += [
+        verdict("memory at the highest, MiB", [highest], (base + budget) * 1.2, at_most=True),
+        verdict("idle again after, s", [until_idle], 5, at_most=True),
+    ]
+    return rows
