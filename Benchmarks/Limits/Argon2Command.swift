@@ -29,12 +29,17 @@ struct Argon2Command: AsyncParsableCommand {
                     var count = 0
                     while ContinuousClock.now < deadline {
                         let code = argon2id_hash_raw(
-                            iterations, memory, parallelism, password, password.count, salt, salt.count, &tag, tag.count)
+                            iterations, memory, parallelism, password, password.count, salt, salt.count, &tag, tag.count
+                        )
                         guard code == ARGON2_OK.rawValue else { break }
                         count += 1
                     }
                     total.withLock { $0 += count }
-                    if running.withLock({ $0 -= 1; return $0 == 0 }) { done.resume() }
+                    if running.withLock({
+                        $0 -= 1; return $0 == 0
+                    }) {
+                        done.resume()
+                    }
                 }.start()
             }
         }

@@ -6,7 +6,8 @@ import Postgres
 /// a time on connections of the pool.
 struct RefreshCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "refresh", abstract: "The refresh's conditional UPDATE alone, each task advancing its own session.")
+        commandName: "refresh", abstract: "The refresh's conditional UPDATE alone, each task advancing its own session."
+    )
 
     @Option(help: "As many as the load on the service has connections.") var tasks = 32
     @Option var seconds = 4.0

@@ -14,19 +14,21 @@ package enum Base64URL {
         return [UInt8](unsafeUninitializedCapacity: count) { output, initialized in
             var position = 0
             var buffer: UInt32 = 0
-            var bits = 0
-            for byte in bytes {
-                buffer = buffer << 8 | UInt32(byte)
-                bits += 8
-                while bits >= 6 {
-                    bits -= 6
-                    output[position] = symbol(UInt8(buffer >> UInt32(bits) & 63))
+            var bits: UInt32 = 0
+            symbols.withUnsafeBufferPointer { symbols in
+                for byte in bytes {
+                    buffer = buffer << 8 | UInt32(byte)
+                    bits += 8
+                    while bits >= 6 {
+                        bits -= 6
+                        output[position] = symbols[Int(buffer >> bits & 63)]
+                        position += 1
+                    }
+                }
+                if bits > 0 {
+                    output[position] = symbols[Int(buffer << (6 - bits) & 63)]
                     position += 1
                 }
-            }
-            if bits > 0 {
-                output[position] = symbol(UInt8(buffer << UInt32(6 - bits) & 63))
-                position += 1
             }
             initialized = position
         }
@@ -42,48 +44,37 @@ package enum Base64URL {
 
     private static func decode(_ text: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
         guard text.count % 4 != 1 else { return nil }
-        var isValid = true
+        var isValid = false
         let bytes = [UInt8](unsafeUninitializedCapacity: text.count * 3 / 4) { output, initialized in
             var position = 0
             var buffer: UInt32 = 0
-            var bits = 0
-            for symbol in text {
-                guard let value = value(symbol) else {
-                    isValid = false
-                    break
-                }
-                buffer = buffer << 6 | UInt32(value)
-                bits += 6
-                if bits >= 8 {
-                    bits -= 8
-                    output[position] = UInt8(truncatingIfNeeded: buffer >> UInt32(bits))
-                    position += 1
+            var bits: UInt32 = 0
+            var seen: UInt8 = 0
+            values.withUnsafeBufferPointer { values in
+                for symbol in text {
+                    let value = values[Int(symbol)]
+                    seen |= value
+                    buffer = buffer << 6 | UInt32(value & 63)
+                    bits += 6
+                    if bits >= 8 {
+                        bits -= 8
+                        output[position] = UInt8(truncatingIfNeeded: buffer >> bits)
+                        position += 1
+                    }
                 }
             }
-            if buffer & (1 << UInt32(bits) - 1) != 0 { isValid = false }
+            isValid = seen < 64 && buffer & (1 << bits - 1) == 0
             initialized = position
         }
         return isValid ? bytes : nil
     }
 
-    private static func symbol(_ value: UInt8) -> UInt8 {
-        switch value {
-        case 0..<26: UInt8(ascii: "A") + value
-        case 26..<52: UInt8(ascii: "a") + value - 26
-        case 52..<62: UInt8(ascii: "0") + value - 52
-        case 62: UInt8(ascii: "-")
-        default: UInt8(ascii: "_")
-        }
-    }
+    private static let symbols = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
-    private static func value(_ symbol: UInt8) -> UInt8? {
-        switch symbol {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"): symbol - UInt8(ascii: "A")
-        case UInt8(ascii: "a")...UInt8(ascii: "z"): symbol - UInt8(ascii: "a") + 26
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): symbol - UInt8(ascii: "0") + 52
-        case UInt8(ascii: "-"): 62
-        case UInt8(ascii: "_"): 63
-        default: nil
-        }
-    }
+    /// By symbol: what it stands for; 64, a bit that no value has, for what is none.
+    private static let values: [UInt8] = {
+        var values = [UInt8](repeating: 64, count: 256)
+        for (value, symbol) in symbols.enumerated() { values[Int(symbol)] = UInt8(value) }
+        return values
+    }()
 }

@@ -2,8 +2,16 @@ extension JSONParser {
     /// Reads the string that begins here (RFC 8259 §7). Its bytes are valid UTF-8 and hold no NUL.
     mutating func parseString() throws(JSONError) -> String {
         position += 1
-        var text: [UInt8] = []
         var plainStart = position
+        // Most strings hold no escape: they are read where they stand.
+        while let byte = current, byte >= 0x20, byte < 0x80, byte != UInt8(ascii: "\\"), byte != UInt8(ascii: "\"") {
+            position += 1
+        }
+        if current == UInt8(ascii: "\"") {
+            position += 1
+            return String(decoding: bytes[plainStart..<position - 1], as: UTF8.self)
+        }
+        var text: [UInt8] = []
         while true {
             guard let byte = current else { throw error(.unexpectedEnd) }
             switch byte {

@@ -2,6 +2,7 @@ extension JSONValue {
     /// The value as JSON text in UTF-8: no white space, members in their order. A number that is not finite is `null`.
     package func encoded() -> [UInt8] {
         var output: [UInt8] = []
+        output.reserveCapacity(256)
         write(to: &output)
         return output
     }
@@ -24,8 +25,14 @@ extension JSONValue {
         }
     }
 
-    fileprivate static func write(_ text: String, to output: inout [UInt8]) {
+    /// Appends `text` with its quotation marks.
+    package static func write(_ text: String, to output: inout [UInt8]) {
         output.append(UInt8(ascii: "\""))
+        if !text.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) {
+            output += text.utf8
+            output.append(UInt8(ascii: "\""))
+            return
+        }
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): output += [UInt8(ascii: "\\"), byte]
@@ -48,6 +55,7 @@ extension JSONObject {
     /// The object as JSON text in UTF-8: no white space, members in their order.
     package func encoded() -> [UInt8] {
         var output: [UInt8] = []
+        output.reserveCapacity(512)
         write(to: &output)
         return output
     }

@@ -83,7 +83,9 @@ extension JSONObject: Equatable {
 
 extension String {
     /// Whether both are the same UTF-8 bytes. `==` would hold for "K" and U+212A KELVIN SIGN.
-    package func isSameText(as other: String) -> Bool { utf8.elementsEqual(other.utf8) }
+    package func isSameText(as other: String) -> Bool {
+        utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
+    }
 }
 
 // Literals, so that a document is written down as it looks.

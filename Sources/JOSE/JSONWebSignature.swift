@@ -33,13 +33,25 @@ package struct JSONWebSignature: Sendable {
     private let signingInput: [UInt8]
 
     /// Takes `token` apart: size first, then parts, base64url, header.
-    package init(parsing token: [UInt8]) throws(JSONWebSignatureError) {
+    ///
+    /// - Parameter known: headers whose meaning is known already. One that the token begins with, byte for byte, need not
+    ///   be decoded and read again.
+    package init(parsing token: [UInt8], known: [Header] = []) throws(JSONWebSignatureError) {
         guard token.count <= Self.maximumByteCount else { throw .tooLarge }
         let parts = token.split(separator: UInt8(ascii: "."), maxSplits: 3, omittingEmptySubsequences: false)
         guard parts.count == 3, parts.allSatisfy({ !$0.isEmpty }) else { throw .notThreeParts }
-        guard let header = Base64URL.decode(parts[0]), let payload = Base64URL.decode(parts[1]),
-            let signature = Base64URL.decode(parts[2])
-        else { throw .notBase64URL }
+        guard let payload = Base64URL.decode(parts[1]), let signature = Base64URL.decode(parts[2]) else {
+            throw .notBase64URL
+        }
+        self.payload = payload
+        self.signature = signature
+        signingInput = Array(token[..<parts[1].endIndex])
+        if let header = known.first(where: { $0.encoded.count == parts[0].count && $0.encoded.elementsEqual(parts[0]) })
+        {
+            (algorithm, keyID, type) = (header.algorithm, header.keyID, header.type)
+            return
+        }
+        guard let header = Base64URL.decode(parts[0]) else { throw .notBase64URL }
         let value: JSONValue
         do throws(JSONError) { value = try JSONValue.parse(header) } catch { throw .headerNotJSON(error) }
         guard let members = value.object else { throw .headerNotAnObject }
@@ -51,9 +63,22 @@ package struct JSONWebSignature: Sendable {
         self.algorithm = algorithm
         keyID = members["kid"]?.string
         type = members["typ"]?.string
-        self.payload = payload
-        self.signature = signature
-        signingInput = Array(token[..<parts[1].endIndex])
+    }
+
+    /// A header as Latchkey writes it, in base64url, with what it says.
+    package struct Header: Sendable {
+        let algorithm: String
+        let keyID: String
+        let type: String
+        let encoded: [UInt8]
+
+        package init(algorithm: SignatureAlgorithm, keyID: String, type: String) {
+            self.algorithm = algorithm.rawValue
+            self.keyID = keyID
+            self.type = type
+            encoded = Base64URL.encodedBytes(
+                JSONWebSignature.header(algorithm: algorithm, keyID: keyID, type: type))
+        }
     }
 
     /// Whether this is what the holder of the private half of `key` signed, by the key's own algorithm.

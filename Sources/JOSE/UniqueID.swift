@@ -14,10 +14,9 @@ package struct UniqueID: Hashable, Sendable, Comparable, CustomStringConvertible
 
     /// Reads `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` in lower case (RFC 9562 §4), any version; nil for all else.
     package init?(text: String) {
-        let text = Array(text.utf8)
-        guard text.count == 36 else { return nil }
+        guard text.utf8.count == 36 else { return nil }
         var halves: (UInt64, UInt64) = (0, 0)
-        for (position, byte) in text.enumerated() {
+        for (position, byte) in text.utf8.enumerated() {
             let digit: UInt8
             switch (position, byte) {
             case (8, UInt8(ascii: "-")), (13, UInt8(ascii: "-")), (18, UInt8(ascii: "-")), (23, UInt8(ascii: "-")):
@@ -56,14 +55,21 @@ package struct UniqueID: Hashable, Sendable, Comparable, CustomStringConvertible
     }
 
     package var text: String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity(36)
-        for (position, byte) in bytes.enumerated() {
-            if position == 4 || position == 6 || position == 8 || position == 10 { text.append(UInt8(ascii: "-")) }
-            text += [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+        String(unsafeUninitializedCapacity: 36) { text in
+            var position = 0
+            for half in [high, low] {
+                for shift in stride(from: UInt64(60), through: 0, by: -4) {
+                    if position == 8 || position == 13 || position == 18 || position == 23 {
+                        text[position] = UInt8(ascii: "-")
+                        position += 1
+                    }
+                    let digit = UInt8(half >> shift & 15)
+                    text[position] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+                    position += 1
+                }
+            }
+            return position
         }
-        return String(decoding: text, as: UTF8.self)
     }
 
     package var description: String { text }

@@ -45,7 +45,18 @@ public struct TokenVerifier: Sendable {
         _ token: [UInt8], keys: VerificationKeys, revocations: some RevocationLookup, now: Int64,
         checking checks: Checks = .everything
     ) throws(TokenRejection) -> AccessToken {
-        guard let jws = try? JSONWebSignature(parsing: token), let keyID = jws.keyID else { throw .malformed }
+        try verify(
+            try Self.authenticate(token, keys: keys), revocations: revocations, now: now, checking: checks)
+    }
+
+    /// The first half: what the token says, once its signature is found to be one of `keys`'. It holds for as long as the
+    /// key does, whatever the time and the revocation list.
+    package static func authenticate(
+        _ token: [UInt8], keys: VerificationKeys
+    ) throws(TokenRejection) -> AuthenticToken {
+        guard let jws = try? JSONWebSignature(parsing: token, known: keys.headers), let keyID = jws.keyID else {
+            throw .malformed
+        }
         guard jws.hasType(AccessTokenClaims.type) else { throw .wrongType }
         guard let key = keys[keyID] else { throw .unknownKey }
         do throws(JSONWebSignatureError) {
@@ -54,17 +65,25 @@ public struct TokenVerifier: Sendable {
             throw error == .wrongAlgorithm ? .wrongAlgorithm : .badSignature
         }
         guard let claims = try? AccessTokenClaims(parsing: jws.payload) else { throw .malformedClaims }
+        return AuthenticToken(claims: claims, keyID: keyID)
+    }
+
+    /// The second half: whether an authentic token may be acted on now.
+    package func verify(
+        _ token: AuthenticToken, revocations: some RevocationLookup, now: Int64, checking checks: Checks = .everything
+    ) throws(TokenRejection) -> AccessToken {
+        let claims = token.claims
         guard claims.issuer.isSameText(as: issuer) else { throw .wrongIssuer }
         guard claims.audience.contains(where: { given in audiences.contains { $0.isSameText(as: given) } }) else {
             throw .wrongAudience
         }
         if checks == .everything, claims.expiresAt + leeway <= now { throw .expired }
         guard claims.issuedAt <= now + leeway else { throw .issuedInFuture }
-        guard !revocations.contains(keyID: keyID) else { throw .revoked }
+        guard !revocations.contains(keyID: token.keyID) else { throw .revoked }
         if checks == .everything, revocations.contains(tokenID: claims.tokenID, sessionID: claims.sessionID) {
             throw .revoked
         }
-        return AccessToken(claims: claims, keyID: keyID)
+        return AccessToken(claims: claims, keyID: token.keyID)
     }
 
     /// The same for a token as text.

@@ -14,7 +14,7 @@ package final class PublicKey: Sendable {
 
     package let algorithm: SignatureAlgorithm
     package let components: Components
-    private let handle: KeyHandle
+    private let prepared: PreparedContext
 
     /// - Throws: `CryptoError.malformedKey` where the components are not a key, or of another kind than `algorithm` signs
     ///   with; `refusedKey` where RSA has less than 2,048 or more than 8,192 bits, an even modulus, or an exponent that is
@@ -36,7 +36,7 @@ package final class PublicKey: Sendable {
             throw .malformedKey
         }
         guard let handle = KeyHandle(owning: key) else { throw .clearingQueue(.malformedKey) }
-        self.handle = handle
+        prepared = try PreparedContext(handle, algorithm, for: .verifying)
         self.components = components
         self.algorithm = algorithm
     }
@@ -50,13 +50,9 @@ package final class PublicKey: Sendable {
         } else {
             encoded = signature
         }
-        guard let context = EVP_MD_CTX_new() else { return false }
-        defer { EVP_MD_CTX_free(context) }
-        var keyContext: OpaquePointer?
-        let isValid =
-            EVP_DigestVerifyInit_ex(context, &keyContext, algorithm.digest, nil, nil, handle.pointer, nil) == 1
-            && algorithm.configure(keyContext)
-            && EVP_DigestVerify(context, encoded, encoded.count, message, message.count) == 1
+        let isValid = prepared.use { context in
+            EVP_DigestVerify(context, encoded, encoded.count, message, message.count) == 1
+        }
         if !isValid { ERR_clear_error() }
         return isValid
     }

@@ -10,6 +10,7 @@ package struct TokenJudge: Sendable {
     private let clock: NodeClock
     private let ownAPI: TokenVerifier
     private let anyAudience: TokenVerifier
+    private let seen = AuthenticTokens()
 
     /// Seconds. One clock serves all nodes; this is for the drift between two ticks at a second's border.
     private static let leeway: Int64 = 1
@@ -30,7 +31,9 @@ package struct TokenJudge: Sendable {
     /// Whether the bearer may act on our own API.
     /// - Throws: `TokenRejection`; `Rejection.unavailable` where this node cannot prove that its list is fresh.
     package func admit(_ token: String) throws -> AccessToken {
-        try judge(token, by: ownAPI, checking: .everything)
+        let (keys, now) = try ground()
+        return try ownAPI.verify(
+            try seen.authenticate(Array(token.utf8), keys: keys), revocations: revocations, now: now)
     }
 
     /// Whether a token of any audience is alive (RFC 7662).
@@ -46,10 +49,15 @@ package struct TokenJudge: Sendable {
     private func judge(_ token: String, by verifier: TokenVerifier, checking: TokenVerifier.Checks) throws
         -> AccessToken
     {
+        let (keys, now) = try ground()
+        return try verifier.verify(token, keys: keys, revocations: revocations, now: now, checking: checking)
+    }
+
+    /// What a verdict rests on: the keys, and the seconds since 1970.
+    private func ground() throws -> (keys: VerificationKeys, now: Int64) {
         guard revocations.isFresh, let keys = ring.verificationKeys, let now = clock.now() else {
             throw Rejection.unavailable(retryAfter: 1)
         }
-        return try verifier.verify(
-            token, keys: keys, revocations: revocations, now: now.seconds, checking: checking)
+        return (keys, now.seconds)
     }
 }

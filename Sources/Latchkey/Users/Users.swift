@@ -76,7 +76,7 @@ package struct Users: Sendable {
     }
 
     package func user(_ id: UserID) async throws(PostgresError) -> User? {
-        guard let row = try await database.query(UserSQL.user(id)).first else { return nil }
+        guard let row = try await database.grouped(UserSQL.user(id)).first else { return nil }
         return try User(row)
     }
 

@@ -1,0 +1,53 @@
+import JOSE
+import LatchkeyVerifier
+import LibCrypto
+import Testing
+
+/// What was verified once is remembered; what can change is asked each time.
+@Suite struct AuthenticTokensTests {
+    private let forge = TokenForge()
+    private let seen = AuthenticTokens(capacity: 2)
+
+    private func verdict(
+        _ token: [UInt8], keys: VerificationKeys? = nil, revocations: RevocationSet = RevocationSet(),
+        now: Int64 = TokenForge.now
+    ) throws(TokenRejection) -> AccessToken {
+        let verifier = TokenVerifier(issuer: TokenForge.issuer, audience: TokenForge.audience, leeway: 0)
+        return try verifier.verify(
+            try seen.authenticate(token, keys: keys ?? forge.keys), revocations: revocations, now: now)
+    }
+
+    @Test func `a token that is known is still refused once it is revoked, has expired or its key is gone`() throws {
+        let token = Array(forge.token().utf8)
+        let accepted = try verdict(token)
+
+        var revoked = RevocationSet()
+        revoked.insert(try #require(UniqueID(text: accepted.tokenID)), expiresAt: accepted.expiresAt)
+        #expect(throws: TokenRejection.revoked) { try verdict(token, revocations: revoked) }
+        var leaked = RevocationSet()
+        leaked.insert(keyID: accepted.keyID)
+        #expect(throws: TokenRejection.revoked) { try verdict(token, revocations: leaked) }
+        #expect(throws: TokenRejection.expired) { try verdict(token, now: accepted.expiresAt) }
+        #expect(throws: TokenRejection.unknownKey) { try verdict(token, keys: VerificationKeys([])) }
+        #expect(try verdict(token).tokenID == accepted.tokenID)
+    }
+
+    @Test func `a token that differs from a known one in one bit is verified for itself`() throws {
+        let token = Array(forge.token().utf8)
+        _ = try verdict(token)
+        for position in stride(from: 0, to: token.count, by: 7) {
+            var other = token
+            other[position] ^= 1
+            #expect(throws: TokenRejection.self) { try verdict(other) }
+        }
+        #expect(throws: TokenRejection.self) { try verdict(Array(token.dropLast())) }
+    }
+
+    @Test func `many tokens push out what nobody asks for, and each is still judged right`() throws {
+        let tokens = (0..<20).map { _ in Array(forge.token().utf8) }
+        for _ in 0..<3 {
+            for token in tokens { _ = try verdict(token) }
+        }
+        #expect(seen.count <= 4)
+    }
+}
