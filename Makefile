@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help deps swift python run build test lint format coverage clean
+.PHONY: help deps swift python run build test bench bench-micro lint format coverage clean
 
 # Debian 12. First what the code and the tests use, then what the Swift toolchain itself links with and loads.
 PACKAGES := ca-certificates curl git libargon2-dev libpq-dev libssl-dev pkg-config postgresql python3 python3-venv \
@@ -97,12 +97,28 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	echo 'test: running the tests of the command (a minute)'
 	swift test --skip-build --disable-xctest --filter '^LatchkeyCLITests'
 
+# What the benchmarks alone need.
+BENCH_PACKAGES := openssl wrk
+BENCH := LATCHKEY_BENCHMARKS=1 swift build -c release --scratch-path .build-bench
+
+bench: PACKAGES += $(BENCH_PACKAGES)
+bench: swift ## the service beside its limits, as a Markdown table (about 10 minutes); BENCH_OPTIONS='--rounds 1'
+	@echo 'bench: building the release binary and its limits in .build-bench (5 to 15 minutes the first time)'
+	$(BENCH) --product Limits
+	$(BENCH) --product latchkey
+	python3 Benchmarks/bench.py --binary .build-bench/release/latchkey --limits .build-bench/release/Limits \
+		$(BENCH_OPTIONS)
+
+bench-micro: swift ## time and allocations of the small parts: sign, verify, check, look up, JSON
+	@echo 'bench-micro: building and measuring (5 to 15 minutes the first time)'
+	LATCHKEY_BENCHMARKS=1 swift package --scratch-path .build-bench benchmark --target Micro --no-progress
+
 lint: swift ## fails where the format differs from .swift-format
 	@echo 'lint: swift format (seconds)'
-	swift format lint --strict --parallel --recursive Package.swift Sources Tests
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests Benchmarks
 
 format: swift ## formats every Swift file in place
-	@swift format --in-place --parallel --recursive Package.swift Sources Tests
+	@swift format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks
 
 coverage: swift python ## the tests, then the line coverage of each file
 	@export LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"

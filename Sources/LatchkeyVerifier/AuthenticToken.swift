@@ -52,6 +52,9 @@ package final class AuthenticTokens: Sendable {
         return authentic
     }
 
+    /// How many tokens are remembered.
+    package var count: Int { generations.withLock { $0.young.count + $0.old.count } }
+
     private func recall(_ key: Key) -> AuthenticToken? {
         let (found, isOld) = generations.withLock { generations in
             if let young = generations.young[key] { return (young as AuthenticToken?, false) }
