@@ -46,7 +46,7 @@ def discover():
     # Its own checks, but for those that ask for https or for an authorization endpoint.
     for name in ["grant_types_supported", "token_endpoint_auth_methods_supported"]:
         getattr(document, "validate_" + name)()
-    assert document["grant_types_supported"] == ["refresh_token"]
+    assert document["grant_types_supported"] == ["refresh_token", "client_credentials"]
     assert document["response_types_supported"] == []
     assert "authorization_endpoint" not in document
     for name in ["jwks_uri", "token_endpoint", "revocation_endpoint", "introspection_endpoint"]:
