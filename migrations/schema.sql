@@ -24,8 +24,25 @@ CREATE TABLE public.clients (
     status text DEFAULT 'active'::text NOT NULL,
     security_version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    auth_method text DEFAULT 'none'::text NOT NULL,
+    grant_types text[] DEFAULT '{}'::text[] NOT NULL,
+    redirect_uris text[] DEFAULT '{}'::text[] NOT NULL,
+    scopes text[] DEFAULT '{}'::text[] NOT NULL,
+    epoch uuid,
+    secret_hash bytea,
+    secret_key smallint,
+    old_secret_hash bytea,
+    old_secret_key smallint,
+    old_secret_until timestamp with time zone,
+    CONSTRAINT clients_auth_method_is_known CHECK ((auth_method = ANY (ARRAY['none'::text, 'client_secret_basic'::text, 'client_secret_post'::text]))),
     CONSTRAINT clients_id_is_printable CHECK ((id ~ '^[!-~]{1,128}$'::text)),
-    CONSTRAINT clients_status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
+    CONSTRAINT clients_old_secret_has_an_end CHECK ((((old_secret_hash IS NULL) = (old_secret_until IS NULL)) AND ((old_secret_hash IS NULL) = (old_secret_key IS NULL)))),
+    CONSTRAINT clients_old_secret_hash_is_sha256 CHECK ((octet_length(old_secret_hash) = 32)),
+    CONSTRAINT clients_secret_hash_is_sha256 CHECK ((octet_length(secret_hash) = 32)),
+    CONSTRAINT clients_status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text]))),
+    CONSTRAINT clients_that_act_for_themselves_authenticate CHECK (((auth_method <> 'none'::text) OR (NOT ('client_credentials'::text = ANY (grant_types))))),
+    CONSTRAINT clients_that_authenticate_have_a_secret CHECK ((((auth_method <> 'none'::text) = (secret_hash IS NOT NULL)) AND ((secret_hash IS NULL) = (secret_key IS NULL)))),
+    CONSTRAINT clients_that_authenticate_have_an_epoch CHECK (((auth_method <> 'none'::text) = (epoch IS NOT NULL)))
 );
 CREATE TABLE public.feed_batches (
     seq bigint NOT NULL,

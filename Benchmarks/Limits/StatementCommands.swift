@@ -61,7 +61,7 @@ struct RevokeCommand: AsyncParsableCommand {
                     for token in mine {
                         let result = try await database.grouped(
                             SessionEndSQL.end(
-                                .rid(slot: token.slot, token.rid, fence: Int64(token.fence)), .skipLocked,
+                                .rid(slot: token.slot, token.rid, fence: Int64(token.fence), of: nil), .skipLocked,
                                 cause: .revoked, reason: nil, origin: Origin(actor: "anonymous", address: "127.0.0.1")),
                             in: .revocations)
                         guard result.count == 1 else { throw PostgresError.unexpectedRowCount(result.count) }

@@ -19,6 +19,8 @@ package struct Installation: Sendable {
     package let signingKeys: SigningKeys
     package let users: Users
     package let roles: Roles
+    package let clients: Clients
+    package let clientTokens: ClientTokens
     package let sessions: Sessions
     package let judge: TokenJudge
     package let tokens: TokenRevocation
@@ -55,12 +57,18 @@ package struct Installation: Sendable {
                 queueWait: .seconds(settings.hashingQueueWait)))
         users = Users(database, hasher: hasher)
         roles = Roles(database)
+        clients = Clients(
+            database,
+            keys: ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) })
         upgrades = PasswordUpgrades(users, logger: logger)
+        let issuer = TokenIssuer(
+            ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
+        clientTokens = ClientTokens(
+            clients, issuer: issuer, revocations: revocations, audience: settings.audience,
+            resources: settings.resources)
         sessions = Sessions(
-            database, users: users, masterKeys: masterKeys,
-            issuer: TokenIssuer(
-                ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL),
-            revocations: revocations, upgrades: upgrades, policy: settings.session, audience: settings.audience,
+            database, users: users, masterKeys: masterKeys, issuer: issuer, revocations: revocations,
+            upgrades: upgrades, policy: settings.session, audience: settings.audience,
             resources: settings.resources, logger: logger)
         judge = TokenJudge(
             ring: ring, revocations: revocations, clock: clock, issuer: settings.issuer,

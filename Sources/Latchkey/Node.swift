@@ -102,16 +102,17 @@ package struct Node: Service {
         DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
         RegistrationRoutes(it.users, registration: it.settings.registration).add(to: router)
         SessionRoutes(it.sessions).add(to: router)
-        TokenRoutes(it.sessions).add(to: router)
-        RevocationRoutes(it.tokens).add(to: router)
+        TokenRoutes(it.sessions, clients: it.clients, clientTokens: it.clientTokens).add(to: router)
+        RevocationRoutes(it.tokens, clients: it.clients).add(to: router)
 
         let judge = it.judge
+        IntrospectionRoutes(it.sessions, clients: it.clients, judge: judge, issuer: it.settings.issuer).add(to: router)
         let guarded = router.group().add(middleware: BearerMiddleware { token in try judge.admit(token) })
         SessionRoutes(it.sessions).addGuarded(to: guarded)
         AccountRoutes(it.sessions, users: it.users).add(to: guarded)
-        IntrospectionRoutes(it.sessions, judge: judge, issuer: it.settings.issuer).add(to: guarded)
         UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions).add(to: guarded)
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
+        ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
         KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
         return router

@@ -14,8 +14,8 @@ struct RevokeCommand: AsyncParsableCommand {
     @Flag(help: "A token, read from standard input.") var token = false
     @Option(help: ArgumentHelp("A session.", valueName: "SID")) var session: String?
     @Option(help: ArgumentHelp("All sessions of a user.", valueName: "NAME")) var user: String?
-    @Option(help: ArgumentHelp("All sessions of a client.", valueName: "ID")) var client: String?
-    @Flag(help: "All sessions of everybody.") var all = false
+    @Option(help: ArgumentHelp("All sessions under a client, and its own tokens.", valueName: "ID")) var client: String?
+    @Flag(help: "All sessions of everybody, and every client's own tokens.") var all = false
     @Option(help: "Written to the audit log.") var reason: String
 
     private var targets: Int {

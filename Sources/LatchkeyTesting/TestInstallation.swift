@@ -113,11 +113,22 @@ package struct TestInstallation: Sendable {
                 """
             ),
             (
-                "only ended sessions stand on the list",
+                "only ended sessions stand on the list, and epochs of clients that the audit log names",
                 """
                 SELECT NOT EXISTS (
                     SELECT FROM revocation_entries e WHERE e.kind = 2 AND NOT EXISTS (
-                        SELECT FROM sessions s WHERE s.sid = e.id AND s.ended_at IS NOT NULL)) AS holds
+                        SELECT FROM sessions s WHERE s.sid = e.id AND s.ended_at IS NOT NULL)
+                    AND NOT EXISTS (
+                        SELECT FROM audit_events a
+                        WHERE a.action IN (
+                                  'client.disabled', 'client.changed', 'client.secret-rotated', 'sessions.revoked')
+                          AND position(e.id::text IN a.detail) > 0)) AS holds
+                """
+            ),
+            (
+                "no client's epoch stands on the list",
+                """
+                SELECT NOT EXISTS (SELECT FROM revocation_entries e JOIN clients c ON c.epoch = e.id) AS holds
                 """
             ),
             (

@@ -9,6 +9,8 @@ public struct AccessToken: Sendable {
     /// The user's id, or the client's where the client acts for itself.
     public var subject: String { claims.subject }
     public var clientID: String { claims.clientID }
+    /// Whether the client acts for itself (RFC 6749 §4.4): no user stands behind the token.
+    public var isClients: Bool { subject.isSameText(as: clientID) }
     /// `sid`: what a revocation of the session names.
     public var sessionID: String? { claims.sessionID?.text }
     /// `jti`: what a revocation of this token names.

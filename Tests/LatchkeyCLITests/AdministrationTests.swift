@@ -35,8 +35,11 @@ import Testing
     }
 
     @Test func `Every command that prints a table prints JSON too`() async throws {
+        let client = try #require(try await dev.json("clients", "create", "made")?.object?["client_id"]?.string)
         let arguments: [[String]: [String]] = [
-            ["users", "show"]: ["admin"], ["users", "create"]: ["json-user", "--no-password"],
+            ["clients", "create"]: ["json"], ["clients", "show"]: [client], ["clients", "update"]: [client],
+            ["clients", "rotate-secret"]: [client], ["users", "show"]: ["admin"],
+            ["users", "create"]: ["json-user", "--no-password"],
             ["sessions", "list"]: ["--user", "admin"],
         ]
         let commands = try await CommandTree.read().commands.filter { $0.flags.contains("json") }
@@ -63,6 +66,13 @@ import Testing
         ["revoke", "--user", "nobody", "--reason", "why"], ["revoke", "--token", "--reason", "why"],
         ["roles", "delete", "no-such-role"], ["roles", "set-scopes", "no-such-role", "--scope", "a"],
         ["roles", "create", "admin"], ["roles", "create", "no spaces"], ["roles", "create", "x", "--scope", "a b"],
+        ["clients", "show", "nobody"], ["clients", "enable", "nobody"], ["clients", "disable", "nobody"],
+        ["clients", "disable", "first-party"], ["clients", "update", "first-party", "--name", "x"],
+        ["clients", "rotate-secret", "nobody"], ["clients", "rotate-secret", "first-party"],
+        ["clients", "create", ""], ["clients", "create", "x", "--auth-method", "none"],
+        ["clients", "create", "x", "--grant-type", "password"], ["clients", "create", "x", "--scope", "account"],
+        ["clients", "create", "x", "--grant-type", "authorization_code", "--redirect-uri", "http://evil.example/"],
+        ["revoke", "--client", "nobody", "--reason", "why"],
         ["keys", "rotate", "--from", "no-such-key"], ["audit", "--since", "yesterday"], ["master-key", "init"],
     ])
     func `What cannot be done is refused in one line, with status 1`(arguments: [String]) async throws {

@@ -35,7 +35,10 @@ import Testing
         ["sessions", "revoke"], ["roles", "create"], ["keys", "rotate", "--from"], ["keys", "rotate", "kid"],
         ["revoke", "--reason", "why"], ["revoke", "--all"], ["revoke", "--all", "--user", "ada", "--reason", "why"],
         ["revoke", "--token", "lkr1.AAAA", "--reason", "why"], ["dev", "--port", "eighty"], ["dev", "installation"],
-        ["serve", "--port"], ["migrate", "--force"], ["master-key", "init", "extra"], ["audit", "--limit"],
+        ["clients", "create"], ["clients", "create", "x", "--secret", "y"], ["clients", "show"],
+        ["clients", "rotate-secret", "x", "--expire-old-after", "soon"],
+        ["clients", "update", "x", "--scope", "a", "--no-scope"], ["serve", "--port"], ["migrate", "--force"],
+        ["master-key", "init", "extra"], ["audit", "--limit"],
     ])
     func `Wrong usage ends with status 2, says how it is meant, and does nothing`(arguments: [String]) async throws {
         let transcript = try await LatchkeyBinary.run(arguments)
@@ -44,7 +47,7 @@ import Testing
         #expect(transcript.errors.contains("Usage: latchkey"), "\(transcript.errors)")
     }
 
-    @Test(arguments: [[], ["users"], ["keys"], ["roles"], ["sessions"], ["master-key"]])
+    @Test(arguments: [[], ["users"], ["clients"], ["keys"], ["roles"], ["sessions"], ["master-key"]])
     func `A group of commands by itself lists them`(arguments: [String]) async throws {
         let transcript = try await LatchkeyBinary.run(arguments)
         #expect(transcript.exit == .code(0))

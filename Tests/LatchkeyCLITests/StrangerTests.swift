@@ -9,7 +9,7 @@ import Testing
     @Test(arguments: [
         ("pyjwt_client", "verify"), ("pyjwt_client", "refuse"), ("pyjwt_client", "rotated"),
         ("authlib_client", "discover"), ("authlib_client", "verify"), ("authlib_client", "refresh"),
-        ("authlib_client", "revoke"), ("authlib_client", "rotated"),
+        ("authlib_client", "revoke"), ("authlib_client", "rotated"), ("authlib_client", "service"),
     ])
     func `A stranger's client does it by the RFCs alone`(client: String, check: String) async throws {
         let dev = try SharedDev.dev

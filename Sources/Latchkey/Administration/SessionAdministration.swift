@@ -64,7 +64,7 @@ package struct SessionAdministration: Sendable {
     package func revoke(_ target: Target, reason: String?, origin: Origin) async throws -> FeedPosition? {
         switch target {
         case .token(let token):
-            return try await tokens.revoke(token, reason: reason, origin: origin)
+            return try await tokens.revoke(token, of: nil, reason: reason, origin: origin)
         case .session(let text):
             guard let sid = UniqueID(text: text),
                 let position = try await sessions.end(sid, of: nil, cause: .revoked, reason: reason, origin: origin)

@@ -29,10 +29,17 @@ package enum Event: Sendable {
     case roleChanged(role: String, scopes: [String])
     case roleDeleted(role: String)
     case sessionRevoked(session: String, cause: String, reason: String?)
-    case sessionsRevoked(target: String, reason: String?)
+    /// `epochs`: the `sid`s of clients' own tokens that ended with them.
+    case sessionsRevoked(target: String, epochs: [String] = [], reason: String?)
     case tokenRevoked(token: String, reason: String?)
     case keyRotated(from: String, to: String, reason: String?)
     case keysFounded(kids: [String])
+    case clientCreated(client: String, name: String, scopes: [String])
+    /// `epoch`, here and below: the `sid` of the client's own tokens, where they ended with this.
+    case clientChanged(client: String, scopes: [String], epoch: String?)
+    case clientSecretRotated(client: String, oldLives: Int64, epoch: String?)
+    case clientDisabled(client: String, epoch: String?, reason: String?)
+    case clientEnabled(client: String)
 
     /// A stable word.
     package var action: String {
@@ -52,10 +59,15 @@ package enum Event: Sendable {
         case .tokenRevoked: "token.revoked"
         case .keyRotated: "key.rotated"
         case .keysFounded: "key.founded"
+        case .clientCreated: "client.created"
+        case .clientChanged: "client.changed"
+        case .clientSecretRotated: "client.secret-rotated"
+        case .clientDisabled: "client.disabled"
+        case .clientEnabled: "client.enabled"
         }
     }
 
-    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`.
+    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`, `client:…`.
     package var target: String {
         switch self {
         case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user),
@@ -64,10 +76,13 @@ package enum Event: Sendable {
             "user:\(user)"
         case .roleCreated(let role, _), .roleChanged(let role, _), .roleDeleted(let role): "role:\(role)"
         case .sessionRevoked(let session, _, _): "session:\(session)"
-        case .sessionsRevoked(let target, _): target
+        case .sessionsRevoked(let target, _, _): target
         case .tokenRevoked(let token, _): "token:\(token)"
         case .keyRotated(_, let to, _): "key:\(to)"
         case .keysFounded: "key:all"
+        case .clientCreated(let client, _, _), .clientChanged(let client, _, _),
+            .clientSecretRotated(let client, _, _), .clientDisabled(let client, _, _), .clientEnabled(let client):
+            "client:\(client)"
         }
     }
 
@@ -79,13 +94,20 @@ package enum Event: Sendable {
         return switch self {
         case .userRegistered(_, let username): with([("username", .string(username))])
         case .passwordChanged, .passwordSet, .userEnabled, .roleDeleted: with([])
-        case .userDisabled(_, let reason), .sessionsRevoked(_, let reason), .tokenRevoked(_, let reason):
-            with([("reason", text(reason))])
+        case .userDisabled(_, let reason), .tokenRevoked(_, let reason): with([("reason", text(reason))])
+        case .sessionsRevoked(_, let epochs, let reason):
+            with([("sids", epochs.isEmpty ? nil : list(epochs)), ("reason", text(reason))])
         case .roleGranted(_, let role), .roleRevoked(_, let role): with([("role", .string(role))])
         case .roleCreated(_, let scopes), .roleChanged(_, let scopes): with([("scopes", list(scopes))])
         case .sessionRevoked(_, let cause, let reason): with([("cause", .string(cause)), ("reason", text(reason))])
         case .keyRotated(let from, _, let reason): with([("from", .string(from)), ("reason", text(reason))])
         case .keysFounded(let kids): with([("kids", list(kids))])
+        case .clientCreated(_, let name, let scopes): with([("name", .string(name)), ("scopes", list(scopes))])
+        case .clientChanged(_, let scopes, let epoch): with([("scopes", list(scopes)), ("sid", text(epoch))])
+        case .clientSecretRotated(_, let seconds, let epoch):
+            with([("old_lives", .integer(seconds)), ("sid", text(epoch))])
+        case .clientDisabled(_, let epoch, let reason): with([("sid", text(epoch)), ("reason", text(reason))])
+        case .clientEnabled: with([])
         }
     }
 

@@ -11,26 +11,31 @@ package import Hummingbird
 /// refused (RFC 6749 §3.2). Time is linear in the length.
 package struct FormBody: Sendable {
     /// By the bytes of the name: text comparison would take some other characters for a name's.
-    private var values: [[UInt8]: String] = [:]
+    private var values: [[UInt8]: [String]] = [:]
 
     package static let defaultLimit = 16 * 1024
 
     /// Reads the whole body.
     ///
-    /// - Parameter limit: in bytes.
+    /// - Parameters:
+    ///   - limit: in bytes.
+    ///   - repeatable: a parameter that may come more than once: `resource` (RFC 8707 §2).
     /// - Throws: `Rejection`, or what reading from the connection throws.
-    package init(_ request: Request, limit: Int = defaultLimit) async throws {
-        try await self.init(request.body, headers: request.headers, limit: limit)
+    package init(_ request: Request, limit: Int = defaultLimit, repeatable: String? = nil) async throws {
+        try await self.init(request.body, headers: request.headers, limit: limit, repeatable: repeatable)
     }
 
     /// The same from the parts of a request. A body is read once; see `Request.whileCallerWaits` for watching the caller.
-    package init(_ body: RequestBody, headers: HTTPFields, limit: Int = defaultLimit) async throws {
+    package init(
+        _ body: RequestBody, headers: HTTPFields, limit: Int = defaultLimit, repeatable: String? = nil
+    ) async throws {
         try self.init(
             bytes: await RequestBytes.collect(
-                body, headers: headers, type: "application/x-www-form-urlencoded", limit: limit))
+                body, headers: headers, type: "application/x-www-form-urlencoded", limit: limit),
+            repeatable: repeatable)
     }
 
-    package init(bytes: [UInt8]) throws(Rejection) {
+    package init(bytes: [UInt8], repeatable: String? = nil) throws(Rejection) {
         guard !bytes.isEmpty else { return }
         var seen = Set<[UInt8]>()
         for pair in bytes.split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false) {
@@ -38,16 +43,22 @@ package struct FormBody: Sendable {
             let name = try Self.decoded(pair[..<equals])
             let value = try Self.decoded(pair[equals...].dropFirst())
             guard !name.isEmpty else { throw .invalidRequest(description: "The form has a parameter without a name.") }
-            guard seen.insert(Array(name.utf8)).inserted else {
+            let mayRepeat = repeatable.map { $0.utf8.elementsEqual(name.utf8) } ?? false
+            guard seen.insert(Array(name.utf8)).inserted || mayRepeat else {
                 throw .invalidRequest(description: "The form has a parameter twice.")
             }
-            if !value.isEmpty { values[Array(name.utf8)] = value }
+            if !value.isEmpty { values[Array(name.utf8), default: []].append(value) }
         }
     }
 
     /// The value; nil where it is missing or empty.
     package func optional(_ name: String) -> String? {
-        values[Array(name.utf8)]
+        values[Array(name.utf8)]?.first
+    }
+
+    /// Every value of a parameter that may come more than once.
+    package func all(_ name: String) -> [String] {
+        values[Array(name.utf8)] ?? []
     }
 
     package func required(_ name: String) throws(Rejection) -> String {
@@ -55,7 +66,8 @@ package struct FormBody: Sendable {
         return value
     }
 
-    private static func decoded(_ encoded: ArraySlice<UInt8>) throws(Rejection) -> String {
+    /// A name or a value as it was before it was encoded; also those that RFC 6749 §2.3.1 puts into HTTP Basic.
+    package static func decoded(_ encoded: ArraySlice<UInt8>) throws(Rejection) -> String {
         var bytes = [UInt8]()
         bytes.reserveCapacity(encoded.count)
         var rest = encoded

@@ -98,6 +98,9 @@ extension Rejection {
             OAuthError("invalid_scope", "Ask for scopes that the account and the client have.")
         case .unsupportedTokenType:
             OAuthError("unsupported_token_type", "Send an access token or a refresh token.")
+        case .tokenOfAnotherClient:
+            // The code whose words are "or was issued to another client" (RFC 6749 §5.2).
+            OAuthError("invalid_grant", "The token was issued to another client: let that one revoke it.")
         case .invalidTarget:
             OAuthError("invalid_target", "Ask for a resource that this installation issues tokens for.")
 

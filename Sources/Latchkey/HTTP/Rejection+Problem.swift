@@ -140,6 +140,10 @@ extension Rejection {
             Problem(
                 status: 400, code: "unsupported-token-type", title: "Unsupported token type",
                 detail: "Send an access token or a refresh token.")
+        case .tokenOfAnotherClient:
+            Problem(
+                status: 400, code: "token-of-another-client", title: "Token of another client",
+                detail: "The token was issued to another client: let that one revoke it.")
         case .invalidTarget:
             Problem(
                 status: 400, code: "invalid-target", title: "Invalid resource",

@@ -57,6 +57,8 @@ package enum Rejection: Error, Sendable, Equatable {
     case unsupportedGrantType
     case invalidScope
     case unsupportedTokenType
+    /// A client revokes what was issued to another (RFC 7009 §2.1).
+    case tokenOfAnotherClient
     case invalidTarget
 
     // Administration.

@@ -5,7 +5,8 @@ extension LatchkeyRequestContext {
     /// Who asks, from where, in which request: for the audit log.
     package var origin: Origin {
         Origin(
-            actor: accessToken.map { "user:\($0.subject)" } ?? "anonymous", address: remoteAddress?.ipAddress,
+            actor: accessToken.map { "\($0.isClients ? "client" : "user"):\($0.subject)" } ?? "anonymous",
+            address: remoteAddress?.ipAddress,
             requestID: requestID)
     }
 }

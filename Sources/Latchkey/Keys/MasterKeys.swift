@@ -5,6 +5,7 @@ package import LibCrypto
 package enum MasterKeyPurpose: String, Sendable, CaseIterable {
     case sealing = "latchkey/v1/sealing-of-signing-keys"
     case refreshTokens = "latchkey/v1/refresh-tokens"
+    case clientSecrets = "latchkey/v1/client-secrets"
 }
 
 /// The master keys, by version: the one secret outside the database, and what everything secret inside it is worthless
@@ -16,6 +17,7 @@ package struct MasterKeys: Sendable {
     private struct Derived: Sendable {
         let sealing: SecretBytes
         let refreshTokens: HMACSHA256Key
+        let clientSecrets: HMACSHA256Key
     }
 
     private let derived: [Int16: Derived]
@@ -34,7 +36,8 @@ package struct MasterKeys: Sendable {
                 try HKDFSHA256.derive(from: master, salt: [], label: purpose.rawValue, count: 32)
             }
             return Derived(
-                sealing: try key(for: .sealing), refreshTokens: HMACSHA256Key(try key(for: .refreshTokens)))
+                sealing: try key(for: .sealing), refreshTokens: HMACSHA256Key(try key(for: .refreshTokens)),
+                clientSecrets: HMACSHA256Key(try key(for: .clientSecrets)))
         }
     }
 
@@ -45,6 +48,9 @@ package struct MasterKeys: Sendable {
 
     /// nil where this node does not hold that version: 503, never "invalid", since another node may.
     package func refreshTokenKey(version: Int16) -> HMACSHA256Key? { derived[version]?.refreshTokens }
+
+    /// nil as above.
+    package func clientSecretKey(version: Int16) -> HMACSHA256Key? { derived[version]?.clientSecrets }
 }
 
 package enum MasterKeyError: Error, Sendable, Equatable {

@@ -14,10 +14,11 @@ package struct DiscoveryRoutes: Sendable {
             "token_endpoint": .string(issuer + "/oauth2/token"),
             "revocation_endpoint": .string(issuer + "/oauth2/revoke"),
             "introspection_endpoint": .string(issuer + "/oauth2/introspect"),
-            "grant_types_supported": ["refresh_token"],
+            "grant_types_supported": ["refresh_token", "client_credentials"],
             "response_types_supported": [],
-            "token_endpoint_auth_methods_supported": ["none"],
-            "revocation_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+            "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
             "access_token_signing_alg_values_supported": [.string(algorithm.rawValue)],
         ]
         body = metadata.encoded()

@@ -19,10 +19,14 @@ package struct TokenRevocation: Sendable {
     }
 
     /// Returns once the token is refused on this node and the list holds it durably.
+    /// - Parameter client: only where the token was issued to this one (RFC 7009 §2.1); nil: to anybody.
+    /// - Throws: `Rejection.tokenOfAnotherClient`.
     /// - Returns: the list's position; nil where there was nothing to revoke: not our token, or expired (RFC 7009 §2.2).
-    package func revoke(_ text: String, reason: String?, origin: Origin) async throws -> FeedPosition? {
+    package func revoke(
+        _ text: String, of client: String?, reason: String?, origin: Origin
+    ) async throws -> FeedPosition? {
         if let token = try sessions.refreshToken(text) {
-            return try await sessions.end(holding: token, cause: .revoked, reason: reason, origin: origin)
+            return try await sessions.end(holding: token, of: client, cause: .revoked, reason: reason, origin: origin)
         }
         let token: AccessToken
         do {
@@ -30,6 +34,7 @@ package struct TokenRevocation: Sendable {
         } catch is TokenRejection {
             return nil
         }
+        if let client, !token.clientID.isSameText(as: client) { throw Rejection.tokenOfAnotherClient }
         guard let now = revocations.clock.now() else { throw Rejection.unavailable(retryAfter: 1) }
         // Expired for every verifier, those with a slow clock too: no row.
         guard token.expiresAt + leeway > now.seconds else { return nil }

@@ -16,7 +16,7 @@ package struct AccountRoutes: Sendable {
 
     private func caller(_ context: LatchkeyRequestContext) throws -> (id: UserID, token: AccessToken) {
         let token = try context.require(scope: Sessions.accountScope)
-        guard let id = UniqueID(text: token.subject) else {
+        guard !token.isClients, let id = UniqueID(text: token.subject) else {
             throw Rejection.invalidToken(reason: "The token is not a user's.")
         }
         return (UserID(id), token)

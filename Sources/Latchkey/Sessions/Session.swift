@@ -32,6 +32,9 @@ package enum EndCause: String, Sendable {
     case passwordChanged = "password-changed"
     case userDisabled = "user-disabled"
     case roleTaken = "role-taken"
+    case clientDisabled = "client-disabled"
+    case clientNarrowed = "client-narrowed"
+    case clientSecretDropped = "client-secret-dropped"
 }
 
 /// A session's row: one, however often it is refreshed.

@@ -6,7 +6,8 @@ package import Postgres
 package enum SessionEndSQL {
     /// Which sessions.
     package enum Which {
-        case rid(slot: Int16, [UInt8], fence: Int64)
+        /// `of`: only where it is this client's; nil: anybody's.
+        case rid(slot: Int16, [UInt8], fence: Int64, of: String?)
         case sid(UniqueID, of: UserID?)
         case user(UserID, except: UniqueID?)
         case users([UniqueID])
@@ -17,9 +18,14 @@ package enum SessionEndSQL {
     /// What `appended` tells, and so nothing where there was nothing to end. The rows are locked in the order of `rid`;
     /// one that is ended already is locked too where it is waited for, so that the commit is a write: its answer then
     /// rests on a commit that came after the one which ended it.
+    ///
+    /// - Parameter epochs: of clients, to be put on the list with the sessions: the `sid`s of tokens that have none.
     package static func end(
-        _ which: Which, _ waiting: SessionSQL.Waiting, cause: EndCause, reason: String?, origin: Origin
+        _ which: Which, _ waiting: SessionSQL.Waiting, epochs: [UniqueID] = [], cause: EndCause, reason: String?,
+        origin: Origin
     ) -> Query {
+        let gone: Query =
+            epochs.isEmpty ? "ended" : "(SELECT sid FROM ended UNION ALL SELECT unnest(\(epochs))) AS gone"
         let lock: StaticString = waiting == .skipLocked ? "FOR UPDATE SKIP LOCKED" : "FOR UPDATE"
         return """
             WITH locked AS MATERIALIZED (
@@ -32,7 +38,7 @@ package enum SessionEndSQL {
                 RETURNING s.sid
             ), entry AS (
                 SELECT row_number() OVER (ORDER BY sid) AS ordinal, \(RevocationEntry.Kind.sid.rawValue) AS kind, sid AS id
-                FROM ended
+                FROM \(gone)
             ), audit AS (
                 \(Event.rowsOfEnded(cause: cause.rawValue, reason: reason, origin))
             ), \(literal: RevocationSQL.append) \(literal: RevocationSQL.appended)
@@ -40,16 +46,17 @@ package enum SessionEndSQL {
     }
 
     private static func table(_ which: Which) -> Query {
-        if case .rid(let slot, _, _) = which { return "\("sessions", slot: slot)" }
+        if case .rid(let slot, _, _, _) = which { return "\("sessions", slot: slot)" }
         return "sessions"
     }
 
     private static func candidates(_ which: Which) -> Query {
         switch which {
-        case .rid(let slot, let rid, let fence):
+        case .rid(let slot, let rid, let fence, let client):
             """
             \("sessions", slot: slot)
             WHERE slot = \(slot) AND rid = \(Bytes(rid)) AND (SELECT fence FROM installation) = \(fence)
+              AND (\(client) IS NULL OR client_id = \(client))
             """
         case .sid(let sid, let user):
             "sessions WHERE sid = \(sid) AND (\(user?.id) IS NULL OR user_id = \(user?.id))"

@@ -20,6 +20,7 @@ package struct SessionRoutes: Sendable {
     package func addGuarded(to router: some RouterMethods<LatchkeyRequestContext>) {
         router.post("/auth/logout") { _, context in
             guard let token = context.accessToken, let sid = token.sessionUniqueID else { throw Rejection.missingToken }
+            guard !token.isClients else { throw Rejection.invalidToken(reason: "The token is not a user's.") }
             let position = try await sessions.end(
                 sid, of: nil, cause: .loggedOut, reason: nil, origin: context.origin)
             return Response.noContent(caching: .noStore).at(position)

@@ -104,6 +104,10 @@ package enum SessionSQL {
         """
     }
 
+    static func client(slot: Int16, rid: [UInt8]) -> Query {
+        "SELECT client_id FROM \("sessions", slot: slot) WHERE slot = \(slot) AND rid = \(Bytes(rid))"
+    }
+
     /// Ended or not.
     static func owner(_ sid: UniqueID) -> Query {
         "SELECT user_id FROM sessions WHERE sid = \(sid)"

@@ -20,16 +20,33 @@ extension Sessions {
     }
 
     /// RFC 7009: ends the session of a refresh token, any of it: an old one can end its own session.
+    ///
+    /// - Parameter client: only where the session is this client's; nil: anybody's.
+    /// - Throws: `Rejection.tokenOfAnotherClient`.
     package func end(
-        holding token: RefreshToken, cause: EndCause, reason: String?, origin: Origin
+        holding token: RefreshToken, of client: String?, cause: EndCause, reason: String?, origin: Origin
     ) async throws -> FeedPosition {
-        try await end(
-            .rid(slot: token.slot, token.rid, fence: Int64(token.fence)), cause: cause, reason: reason, origin: origin)
+        let which = SessionEndSQL.Which.rid(slot: token.slot, token.rid, fence: Int64(token.fence), of: client)
+        if let position = try await endIfLive(which, cause: cause, reason: reason, origin: origin) { return position }
+        if let client, let row = try await database.query(SessionSQL.client(slot: token.slot, rid: token.rid)).first,
+            try !row.decode("client_id", as: String.self).isSameText(as: client)
+        {
+            throw Rejection.tokenOfAnotherClient
+        }
+        return try await readPosition()
     }
 
     private func end(
         _ which: SessionEndSQL.Which, cause: EndCause, reason: String?, origin: Origin
     ) async throws -> FeedPosition {
+        if let position = try await endIfLive(which, cause: cause, reason: reason, origin: origin) { return position }
+        return try await readPosition()
+    }
+
+    /// nil where nothing was left to end.
+    private func endIfLive(
+        _ which: SessionEndSQL.Which, cause: EndCause, reason: String?, origin: Origin
+    ) async throws -> FeedPosition? {
         let grouped = try await database.grouped(
             SessionEndSQL.end(which, .skipLocked, cause: cause, reason: reason, origin: origin), in: .revocations)
         if let position = try take(grouped) { return position }
@@ -37,8 +54,7 @@ extension Sessions {
         // what is read next.
         let alone = try await database.query(
             SessionEndSQL.end(which, .wait, cause: cause, reason: reason, origin: origin))
-        if let position = try take(alone) { return position }
-        return try await readPosition()
+        return try take(alone)
     }
 
     /// Puts what a statement appended into this node's own set, before anybody hears of it.

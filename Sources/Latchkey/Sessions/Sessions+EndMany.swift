@@ -7,7 +7,7 @@ import Postgres
 /// half waited.
 extension Sessions {
     /// Nanoseconds: ending very many sessions may take a while.
-    private static let timeout: Int64 = 60_000_000_000
+    static let timeout: Int64 = 60_000_000_000
 
     /// Runs `change` and then ends `which`, all or nothing.
     private func endMany(
@@ -140,21 +140,23 @@ extension Sessions {
         }
     }
 
-    package func revokeAll(ofClient client: String, reason: String?, origin: Origin) async throws -> FeedPosition {
-        try await endMany(
-            .client(client), cause: .revoked, reason: reason, origin: origin,
-            event: .sessionsRevoked(target: "client:\(client)", reason: reason)
-        ) { transaction in
-            try expectOne(try await transaction.query(ClientSQL.raiseVersion(client)), or: .notFound(what: "client"))
-        }
-    }
-
+    /// Clients' own tokens end with the sessions.
     package func revokeAll(reason: String?, origin: Origin) async throws -> FeedPosition {
-        try await endMany(
-            .all, cause: .revoked, reason: reason, origin: origin,
-            event: .sessionsRevoked(target: "all", reason: reason)
-        ) { transaction in
-            try await transaction.query(UserSQL.raiseVersionOfAll)
+        let ended = try await database.transaction(timeout: Self.timeout) { transaction in
+            // Users before clients, as a birth locks them.
+            let locked = try await transaction.batch([UserSQL.raiseVersionOfAll, ClientSQL.lockAll])[1]
+            var (ids, epochs): ([String], [UniqueID]) = ([], [])
+            for row in locked.rows {
+                ids.append(try row.decode("id"))
+                epochs.append(try row.decode("epoch"))
+            }
+            try await transaction.query(ClientSQL.endAll(ids))
+            return try await transaction.commit([
+                Event.sessionsRevoked(target: "all", epochs: epochs.map(\.text), reason: reason).row(origin),
+                SessionEndSQL.end(.all, .wait, epochs: epochs, cause: .revoked, reason: reason, origin: origin),
+            ])[1]
         }
+        if let position = try take(ended) { return position }
+        return try await readPosition()
     }
 }

@@ -28,7 +28,7 @@ extension Sessions {
     package func logIn(_ request: LogIn) async throws -> Tokens {
         let scope = try request.scope.map { try Scope.list($0) }
         if let scope, scope.isEmpty { throw Rejection.invalidScope }
-        let audience = try audience(of: request.resources)
+        let audience = try Audience.requested(request.resources, default: audience, others: resources)
         try requireFresh()
         // A name or a password that no account can have still queues and hashes: its refusal costs what others' do.
         let username = try? Username(request.username)
@@ -56,15 +56,6 @@ extension Sessions {
         } catch {
             throw Rejection.invalidField("password", reason: error.description)
         }
-    }
-
-    private func audience(of resources: [String]) throws -> [String] {
-        guard !resources.isEmpty else { return [audience] }
-        let known = [audience] + self.resources
-        for resource in resources where !known.contains(where: { $0.isSameText(as: resource) }) {
-            throw Rejection.invalidTarget
-        }
-        return resources
     }
 
     /// One statement; its row exists only where user and client still are what they were when the hash was read.

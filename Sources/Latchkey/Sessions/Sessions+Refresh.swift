@@ -89,7 +89,8 @@ extension Sessions {
             let cause: EndCause = decision == .void ? .void : .rollback
             let origin = Origin(actor: "client:\(clientID)")
             let end = SessionEndSQL.end(
-                .rid(slot: slot, rid, fence: Int64(token.fence)), .wait, cause: cause, reason: nil, origin: origin)
+                .rid(slot: slot, rid, fence: Int64(token.fence), of: nil), .wait, cause: cause, reason: nil,
+                origin: origin)
             return .ended(try await transaction.commit([end])[0].appendedEntries().entries, cause)
         }
     }

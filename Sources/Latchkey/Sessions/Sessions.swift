@@ -74,7 +74,7 @@ package struct Sessions: Sendable {
     }
 
     /// What every login's token may do: act on the caller's own account.
-    package static let accountScope = "account"
+    package static let accountScope = Scope.account
 
     /// Signs what a committed statement minted, and hands out `generation` beside it.
     func tokens(_ minting: Minting, rid: [UInt8], generation: Int64) async throws -> Tokens {

@@ -6,7 +6,7 @@ from authlib.jose import JsonWebKey, JsonWebToken
 from authlib.jose.errors import BadSignatureError, ExpiredTokenError, InvalidClaimError
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
-from service import ISSUER, account, header, log_in, log_in_with_key, refused, rotate, run
+from service import ISSUER, account, header, log_in, log_in_with_key, new_client, refused, rotate, run
 
 
 def metadata(path="/.well-known/oauth-authorization-server"):
@@ -46,7 +46,7 @@ def discover():
     # Its own checks, but for those that ask for https or for an authorization endpoint.
     for name in ["grant_types_supported", "token_endpoint_auth_methods_supported"]:
         getattr(document, "validate_" + name)()
-    assert document["grant_types_supported"] == ["refresh_token"]
+    assert document["grant_types_supported"] == ["refresh_token", "client_credentials"]
     assert document["response_types_supported"] == []
     assert "authorization_endpoint" not in document
     for name in ["jwks_uri", "token_endpoint", "revocation_endpoint", "introspection_endpoint"]:
@@ -111,4 +111,51 @@ def rotated():
         decode(fresh, key_set)
 
 
-run({"discover": discover, "verify": verify, "refresh": refresh, "revoke": revoke, "rotated": rotated})
+def service():
+    """A service that gets a token for itself, by each method that discovery names for it."""
+    document = metadata()
+    assert "client_credentials" in document["grant_types_supported"]
+    for method in ["client_secret_basic", "client_secret_post"]:
+        assert method in document["token_endpoint_auth_methods_supported"]
+        assert method in document["introspection_endpoint_auth_methods_supported"]
+        made = new_client(client_name="stranger", scope="users:read orders:read", token_endpoint_auth_method=method)
+        options = {
+            "token_endpoint_auth_method": method,
+            "revocation_endpoint_auth_method": method,
+            "grant_type": "client_credentials",
+        }
+        client = OAuth2Session(made["client_id"], made["client_secret"], scope="users:read", **options)
+        token = dict(client.fetch_token(document["token_endpoint"]))
+        assert "refresh_token" not in token and token["scope"] == "users:read"
+        claims = decode(token["access_token"], keys())
+        assert claims["sub"] == claims["client_id"] == made["client_id"]
+        assert client.get(ISSUER + "/admin/users", timeout=30).status_code == 200
+        assert account(token["access_token"]) == 403
+        told = client.introspect_token(document["introspection_endpoint"], token=token["access_token"]).json()
+        assert told["active"] and told["sub"] == made["client_id"]
+        assert client.revoke_token(document["revocation_endpoint"], token=token["access_token"]).status_code == 200
+        assert client.get(ISSUER + "/admin/users", timeout=30).status_code == 401
+        for wrong, code in [
+            ({"client_secret": made["client_secret"][:-1] + "!"}, "invalid_client"),
+            ({"client_id": "nobody"}, "invalid_client"),
+            ({"scope": "users:write"}, "invalid_scope"),
+        ]:
+            given = {"client_id": made["client_id"], "client_secret": made["client_secret"], "scope": None} | wrong
+            try:
+                OAuth2Session(**given, **options).fetch_token(document["token_endpoint"])
+            except OAuthError as error:
+                assert error.error == code, error
+            else:
+                raise AssertionError(f"accepted with {list(wrong)}")
+
+
+run(
+    {
+        "discover": discover,
+        "verify": verify,
+        "refresh": refresh,
+        "revoke": revoke,
+        "rotated": rotated,
+        "service": service,
+    }
+)

@@ -28,17 +28,22 @@ def account(access_token):
     return requests.get(ISSUER + "/account", headers=headers, timeout=30).status_code
 
 
+def administer(path, **body):
+    """Posts as the administrator."""
+    admin = post("/auth/login", username="admin", password=_given["admin_password"])["access_token"]
+    answer = requests.post(ISSUER + path, json=body, headers={"Authorization": "Bearer " + admin}, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
 def rotate():
     """Rotates the signing key as the administrator; the kid of the key that signs when this returns."""
-    admin = post("/auth/login", username="admin", password=_given["admin_password"])["access_token"]
-    answer = requests.post(
-        ISSUER + "/admin/keys/rotate",
-        json={"reason": "a client's test"},
-        headers={"Authorization": "Bearer " + admin},
-        timeout=30,
-    )
-    answer.raise_for_status()
-    return answer.json()["kid"]
+    return administer("/admin/keys/rotate", reason="a client's test")["kid"]
+
+
+def new_client(**metadata):
+    """Registers an OAuth client; the answer holds its secret."""
+    return administer("/admin/clients", **metadata)
 
 
 def log_in_with_key(kid):

@@ -16,7 +16,7 @@ struct ScopeTests {
         _ node: TestNode, _ operation: OpenAPIDocument.Operation, _ token: String?
     ) async throws -> TestNode.Answer {
         let path = operation.path.replacing("{sid}", with: "x").replacing("{user}", with: "no.body")
-            .replacing("{role}", with: "nothing")
+            .replacing("{role}", with: "nothing").replacing("{client}", with: "nobody")
         let headers = token.map { [("authorization", "Bearer \($0)")] } ?? []
         return try await node.send(HTTPMethod(rawValue: operation.method), path, headers: headers)
     }

@@ -74,6 +74,7 @@ struct CanaryTests {
         let canaries = Canaries()
         try await TestInstallation.run(nodes: 2, logger: canaries.logger) { it in
             try await everyEndpoint(it, canaries)
+            try await clients(it, canaries)
             try await keys(it, canaries)
             #expect(canaries.count > 30)
 
@@ -191,6 +192,40 @@ struct CanaryTests {
         for (name, tokens) in [("thief", thief), ("stolen", stolen), ("used", used)] { canaries.add(name, tokens) }
         #expect(try await node.refresh(thief.refresh).status == 400)
         _ = try await node.post("/auth/logout", bearer: administrator)
+    }
+
+    /// Clients' secrets, where they belong and where they do not.
+    private func clients(_ it: TestInstallation, _ canaries: Canaries) async throws {
+        let node = it.node
+        let administrator = try await node.logIn("root").access
+        for method in ["client_secret_basic", "client_secret_post"] {
+            let first = try await node.newClient(administrator, scope: "introspect", method: method)
+            let path = "/admin/clients/\(first.id)"
+            let second = try RegisteredClient(try await node.post("\(path)/secret", bearer: administrator))
+            for (name, client) in [("first", first), ("second", second)] {
+                canaries.add("\(name) secret by \(method)", client.secret.utf8)
+                canaries.add("bytes of it", Base64URL.decode(client.secret.utf8.dropFirst(5)) ?? [])
+                canaries.add("header of \(name)", client.basic.1.utf8.dropFirst(6))
+                let token = try await client.token(node)
+                #expect(token.status == 200)
+                canaries.add("token of \(name)", token)
+                for path in ["introspect", "revoke", "token"] {
+                    _ = try await client.post(node, "/oauth2/\(path)", [("token", token.access)])
+                    _ = try await client.with(secret: client.secret + "x").post(
+                        node, "/oauth2/\(path)", [("token", token.access), ("scope", client.secret)])
+                }
+                _ = try await node.form(
+                    "/oauth2/token", [("grant_type", client.secret), ("client_id", client.secret)])
+                _ = try await node.send(form: [], to: "/oauth2/token?\(client.secret)", headers: [client.basic])
+                _ = try await node.send(.GET, "/account", headers: [client.basic])
+            }
+            for path in ["/admin/clients", path] { _ = try await node.get(path, bearer: administrator) }
+            _ = try await node.patch(path, ["scope": "x"], bearer: administrator)
+            _ = try await node.post("\(path)/disable", bearer: administrator)
+        }
+        let masterKeys = node.installation.masterKeys
+        let key = try #require(masterKeys.clientSecretKey(version: 1))
+        #expect(key !== masterKeys.refreshTokenKey(version: 1))
     }
 
     /// The master key, what is derived from it, and the private halves of every signing key.

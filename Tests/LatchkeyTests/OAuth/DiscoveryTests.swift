@@ -33,7 +33,7 @@ struct DiscoveryTests {
                 }
             }
             #expect(documents[0] == documents[1])
-            #expect(documents[0]["grant_types_supported"] == ["refresh_token"])
+            #expect(documents[0]["grant_types_supported"] == ["refresh_token", "client_credentials"])
             #expect(documents[0]["authorization_endpoint"] == nil)
         }
     }

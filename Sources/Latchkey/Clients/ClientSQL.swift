@@ -1,0 +1,136 @@
+package import Postgres
+
+/// Every statement on `clients`.
+package enum ClientSQL {
+    /// What `Client` is decoded from.
+    private static let columns: StaticString = """
+        id, name, status = 'active' AS is_active, auth_method, grant_types, redirect_uris, scopes, epoch, created_at,
+        CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_until END AS old_secret_until
+        """
+
+    /// What `ClientOnFile` is decoded from, but for the clock and the key ring.
+    private static let file: StaticString = """
+        status = 'active' AS is_active, auth_method, grant_types, scopes, epoch, secret_hash, secret_key, old_secret_hash,
+        old_secret_key, old_secret_until
+        """
+
+    package enum Locking { case unlocked, sharedSkippingLocked }
+
+    /// One row, whether there is such a client or not: `known` tells a client whose row is locked (then the other columns
+    /// are NULL) from one that does not exist, so that the unknown one costs no second round trip.
+    ///
+    /// FOR SHARE conflicts with whatever ends the client's tokens; the clock is read above the lock.
+    package static func read(_ id: String, _ locking: Locking) -> Query {
+        let lock: StaticString = locking == .sharedSkippingLocked ? "FOR SHARE SKIP LOCKED" : ""
+        return """
+            SELECT c.is_active, c.auth_method, c.grant_types, c.scopes, c.epoch, c.secret_hash, c.secret_key,
+                   c.old_secret_hash, c.old_secret_key, c.old_secret_until,
+                   EXISTS (SELECT FROM clients WHERE id = \(id)) AS known,
+                   clock_timestamp() AS now, (SELECT version FROM key_ring) AS ring
+            FROM (SELECT true AS row) AS one
+                 LEFT JOIN (
+                     SELECT \(literal: file)
+                     FROM clients
+                     WHERE id = \(id)
+                     \(literal: lock)
+                 ) AS c ON true
+            """
+    }
+
+    /// The lock alone, waited for: `read` comes after it, in a statement of its own whose snapshot is newer than the wait.
+    package static func lockShared(_ id: String) -> Query {
+        "SELECT id FROM clients WHERE id = \(id) FOR SHARE"
+    }
+
+    /// For a change: no token is minted and no session is born under the client until its commit.
+    package static func lock(_ id: String) -> Query {
+        "SELECT \(literal: columns) FROM clients WHERE id = \(id) FOR NO KEY UPDATE"
+    }
+
+    static func client(_ id: String) -> Query {
+        "SELECT \(literal: columns) FROM clients WHERE id = \(id)"
+    }
+
+    static func clients(after id: String, limit: Int64) -> Query {
+        "SELECT \(literal: columns) FROM clients WHERE id > \(id) ORDER BY id LIMIT \(limit)"
+    }
+
+    static func insert(_ id: String, _ client: ClientMetadata, _ secret: ClientSecretHash?) -> Query {
+        """
+        INSERT INTO clients (
+            id, name, auth_method, grant_types, redirect_uris, scopes, epoch, secret_hash, secret_key)
+        VALUES (
+            \(id), \(client.name), \(client.authenticationMethod.rawValue), \(client.grantTypes.map(\.rawValue)),
+            \(client.redirectURIs), \(client.scopes),
+            CASE WHEN \(client.authenticationMethod.rawValue) <> 'none' THEN gen_random_uuid() END,
+            \(secret.map { Bytes($0.bytes) }), \(secret?.keyVersion))
+        RETURNING \(literal: columns)
+        """
+    }
+
+    /// Whether the tokens that the client got for itself, and the sessions under it, live on.
+    package enum Epoch: Sendable { case goesOn, ends }
+
+    private static func update(_ id: String, _ assignments: Query, _ epoch: Epoch) -> Query {
+        let renewal: StaticString =
+            switch epoch {
+            case .goesOn: ""
+            // A birth in flight was begun under another version.
+            case .ends:
+                """
+                , security_version = security_version + 1, epoch = CASE WHEN epoch IS NOT NULL THEN gen_random_uuid() END
+                """
+            }
+        return """
+            UPDATE clients SET \(assignments)\(literal: renewal) WHERE id = \(id)
+            RETURNING \(literal: columns)
+            """
+    }
+
+    package static func set(_ id: String, _ client: ClientMetadata, _ epoch: Epoch) -> Query {
+        update(
+            id,
+            """
+            name = \(client.name), auth_method = \(client.authenticationMethod.rawValue),
+            grant_types = \(client.grantTypes.map(\.rawValue)), redirect_uris = \(client.redirectURIs),
+            scopes = \(client.scopes)
+            """, epoch)
+    }
+
+    /// - Parameter seconds: how long the present one is still accepted; the one before it is not any more.
+    package static func rotateSecret(_ id: String, to new: ClientSecretHash, oldLives seconds: Int64) -> Query {
+        let old: Query =
+            seconds > 0
+            ? """
+            old_secret_hash = secret_hash, old_secret_key = secret_key,
+            old_secret_until = clock_timestamp() + \(seconds) * interval '1 second'
+            """
+            : "old_secret_hash = NULL, old_secret_key = NULL, old_secret_until = NULL"
+        return update(
+            id, "secret_hash = \(Bytes(new.bytes)), secret_key = \(new.keyVersion), \(old)",
+            seconds > 0 ? .goesOn : .ends)
+    }
+
+    package static func disable(_ id: String) -> Query {
+        update(id, "status = 'disabled'", .ends)
+    }
+
+    static func enable(_ id: String) -> Query {
+        update(id, "status = 'active'", .goesOn)
+    }
+
+    /// Ends what was begun under the client, and changes nothing else of it.
+    package static func end(_ id: String) -> Query {
+        update(id, "status = status", .ends)
+    }
+
+    /// The clients that have an epoch to end, in one order, so that two such statements never deadlock.
+    package static let lockAll: Query =
+        "SELECT id, epoch FROM clients WHERE epoch IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
+
+    package static func endAll(_ ids: [String]) -> Query {
+        """
+        UPDATE clients SET security_version = security_version + 1, epoch = gen_random_uuid() WHERE id = ANY (\(ids))
+        """
+    }
+}

@@ -1,0 +1,94 @@
+import Foundation
+import JOSE
+import LibCrypto
+package import Postgres
+
+/// The OAuth clients.
+package struct Clients: Sendable {
+    private let database: Database
+    package let keys: ClientSecretKeys
+
+    package init(_ database: Database, keys: ClientSecretKeys) {
+        self.database = database
+        self.keys = keys
+    }
+
+    /// Registers a client. Its secret, where it has one, is shown here and never again: a hash of it is stored.
+    ///
+    /// - Throws: `Rejection.invalidField`, `.missingField`, `.insufficientScope`.
+    package func create(
+        _ request: ClientRequest, by authority: ScopeAuthority, origin: Origin
+    ) async throws -> (client: Client, secret: ClientSecret?) {
+        let metadata = try ClientMetadata(request, over: nil)
+        try authority.require(metadata.scopes)
+        // Made here and a UUID: it can be neither a user's id nor another client's (RFC 9068 §5).
+        let id = UniqueID.version7(
+            millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10)
+        ).text
+        let secret = metadata.authenticationMethod == .none ? nil : ClientSecret.random()
+        let results = try await database.batch([
+            ClientSQL.insert(id, metadata, secret.map { keys.hash($0, for: id) }),
+            Event.clientCreated(client: id, name: metadata.name, scopes: metadata.scopes).row(origin),
+        ])
+        return (try Client(results[0].one()), secret)
+    }
+
+    /// - Throws: `Rejection.notFound`.
+    package func find(_ id: String) async throws -> Client {
+        guard let row = try await database.query(ClientSQL.client(id)).first else {
+            throw Rejection.notFound(what: "client")
+        }
+        return try Client(row)
+    }
+
+    /// In the order of their ids, which is that of their making.
+    package func list(after id: String, limit: Int64) async throws(PostgresError) -> [Client] {
+        var clients: [Client] = []
+        for row in try await database.query(ClientSQL.clients(after: id, limit: limit)).rows {
+            clients.append(try Client(row))
+        }
+        return clients
+    }
+
+    /// It begins with the epoch that disabling it made: no token from before lives again.
+    package func enable(_ id: String, origin: Origin) async throws {
+        try await database.transaction { transaction in
+            guard try await transaction.query(ClientSQL.enable(id)).affected == 1 else {
+                throw Rejection.notFound(what: "client")
+            }
+            try await transaction.commit([Event.clientEnabled(client: id).row(origin)])
+        }
+    }
+
+    /// Proves who a request comes from. `first-party` needs no proof and no look.
+    ///
+    /// - Returns: the client's id.
+    /// - Throws: `Rejection.invalidClient`, the same for an unknown client, a disabled one and a wrong secret;
+    ///   `.unauthorizedClient` where it is not registered for `grant`.
+    package func authenticate(_ claim: ClaimedClient, for grant: GrantType? = nil) async throws -> String {
+        if claim.isFirstParty { return Client.firstParty }
+        let client = try keys.authenticate(claim, as: try await onFile(claim))
+        if let grant, !client.grantTypes.contains(grant) { throw Rejection.unauthorizedClient }
+        return claim.id
+    }
+
+    private func onFile(_ claim: ClaimedClient) async throws(PostgresError) -> ClientOnFile? {
+        guard claim.hasPossibleID else { return nil }
+        return try ClientOnFile(try await database.grouped(ClientSQL.read(claim.id, .unlocked)).one())
+    }
+
+    /// The same in a statement that mints: under the row's lock, which is skipped where another holds it and then waited
+    /// for alone.
+    package func authenticateToMint(_ claim: ClaimedClient) async throws -> ClientOnFile {
+        try keys.authenticate(claim, as: try await onFileUnderLock(claim))
+    }
+
+    private func onFileUnderLock(_ claim: ClaimedClient) async throws(PostgresError) -> ClientOnFile? {
+        guard claim.hasPossibleID else { return nil }
+        let row = try await database.grouped(ClientSQL.read(claim.id, .sharedSkippingLocked)).one()
+        if let client = try ClientOnFile(row) { return client }
+        guard try row.decode("known") else { return nil }
+        return try ClientOnFile(
+            try await database.batch([ClientSQL.lockShared(claim.id), ClientSQL.read(claim.id, .unlocked)])[1].one())
+    }
+}
