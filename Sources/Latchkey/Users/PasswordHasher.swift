@@ -84,9 +84,7 @@ package final class PasswordHasher: Sendable {
     }
 
     package var load: Load { room.load }
-    /// Hashes computed, and those refused because they could not be in time.
-    package var computed: Counter { room.computed }
-    package var refused: Counter { room.refused }
+    package var counted: (computed: Counter, refused: Counter) { (room.computed, room.refused) }
 
     /// Hashes with a fresh salt and the settings' parameters.
     package func hash(_ password: Password) async throws(HashingRejection) -> PHCString {
@@ -159,8 +157,7 @@ private final class HashingRoom: Sendable {
     private let origin = ContinuousClock.now
     private let state: Mutex<State>
     private let ids = Atomic<UInt64>(0)
-    let computed = Counter()
-    let refused = Counter()
+    let (computed, refused) = (Counter(), Counter())
     /// Signalled once for each thread taken off `sleepers`.
     private let wake = DispatchSemaphore(value: 0)
     private let threads: Int
