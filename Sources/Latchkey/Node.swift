@@ -67,16 +67,18 @@ package struct Node: Service {
         try await prepare()
         let settings = installation.settings
         let onReady = onReady
+        let traffic = HTTPTraffic(routes: routes().routes.map(\.path.description))
         let server = Application(
-            router: router(),
+            router: router(traffic),
             server: .http1(configuration: .init(idleTimeout: .seconds(75))),
             configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? settings.port) },
             logger: logger)
         let management = Application(
-            router: managementRouter(),
+            router: managementRouter(traffic),
             server: .http1(configuration: .init(idleTimeout: .seconds(75))),
-            configuration: .init(address: .hostname("127.0.0.1", port: settings.managementPort), serverName: nil),
+            configuration: .init(
+                address: .hostname(settings.managementHost, port: settings.managementPort), serverName: nil),
             logger: logger)
         let group = ServiceGroup(
             services: [
@@ -86,17 +88,17 @@ package struct Node: Service {
         try await group.run()
     }
 
-    private func router() -> Router<LatchkeyRequestContext> {
-        let router = routes()
+    private func router(_ traffic: HTTPTraffic) -> Router<LatchkeyRequestContext> {
+        let router = routes(counting: traffic)
         router.refuseOtherMethods(heads: .generated)
         return router
     }
 
     /// Every route of the service, as `openapi.yaml` describes them: without the refusals of other methods.
-    package func routes() -> Router<LatchkeyRequestContext> {
+    package func routes(counting traffic: HTTPTraffic = HTTPTraffic()) -> Router<LatchkeyRequestContext> {
         let it = installation
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(middleware: ErrorMiddleware())
+        router.add(middleware: ErrorMiddleware(traffic))
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring).add(to: router)
         DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
@@ -118,10 +120,11 @@ package struct Node: Service {
         return router
     }
 
-    private func managementRouter() -> Router<LatchkeyRequestContext> {
+    private func managementRouter(_ traffic: HTTPTraffic) -> Router<LatchkeyRequestContext> {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware())
         HealthRoutes(installation).add(to: router)
+        MetricsRoutes(installation, traffic: traffic).add(to: router)
         router.refuseOtherMethods(heads: .generated)
         return router
     }

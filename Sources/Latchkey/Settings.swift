@@ -10,6 +10,8 @@ package struct Settings: Sendable {
     package var host: String
     package var port: Int
     package var managementPort: Int
+    /// The address of the management port: the loopback unless told.
+    package var managementHost: String
     package var issuer: String
     /// The default `aud`.
     package var audience: String

@@ -1,22 +1,72 @@
 package import Configuration
+import JOSE
 import LibCrypto
 import Logging
 
-/// Reads `Settings` from flags, environment and file (in this order) and gathers every error on the way.
+/// Reads `Settings` from flags, environment and file (in this order) and gathers every error on the way. Each key is
+/// spelt here as it is in a file; `LATCHKEY_` and its words in capitals are its name in the environment.
 package struct SettingsReader {
-    private let config: ConfigReader
+    private let sources: [SettingsSource]
+    private var rows: [SettingRow] = []
     private var problems: [String] = []
 
     /// - Parameter config: scoped to nothing; every key begins with `latchkey`.
     package static func read(_ config: ConfigReader, profile: SettingsProfile) throws(SettingsError) -> Settings {
-        var reader = SettingsReader(config: config.scoped(to: "latchkey"))
-        let settings = reader.settings(profile)
-        guard reader.problems.isEmpty else { throw SettingsError(problems: reader.problems) }
-        return settings
+        try read([SettingsSource(.environment, config)], profile: profile)
     }
 
-    private init(config: ConfigReader) {
-        self.config = config
+    /// - Parameter sources: the first that holds a setting gives it.
+    package static func read(_ sources: [SettingsSource], profile: SettingsProfile) throws(SettingsError) -> Settings {
+        let review = review(sources, profile: profile)
+        guard review.problems.isEmpty else { throw SettingsError(problems: review.problems) }
+        return review.settings
+    }
+
+    /// Every setting, its source and what is wrong, for `latchkey check-config`.
+    package static func review(_ sources: [SettingsSource], profile: SettingsProfile) -> SettingsReview {
+        var reader = SettingsReader(sources: sources)
+        let settings = reader.settings(profile)
+        let warnings = reader.tellUnknown()
+        for (index, row) in reader.rows.enumerated() {
+            reader.rows[index].problem = reader.problems.first { $0.hasPrefix("\(row.name) ") }
+        }
+        return SettingsReview(settings: settings, rows: reader.rows, problems: reader.problems, warnings: warnings)
+    }
+
+    /// One setting alone, for a command that needs no other.
+    package static func text(_ key: String, in sources: [SettingsSource]) -> String? {
+        sources.lazy.compactMap { $0.text(ConfigKey(key)) }.first
+    }
+
+    private init(sources: [SettingsSource]) {
+        self.sources = sources
+    }
+
+    /// What `latchkey dev` alone reads, from the environment alone.
+    private static let elsewhere = ["LATCHKEY_ADMIN_PASSWORD"]
+
+    /// A key of a file that is no setting is a problem. A variable that is none may be another program's (Kubernetes
+    /// names some after a Service called `latchkey`): a warning.
+    private mutating func tellUnknown() -> [String] {
+        var warnings: [String] = []
+        for source in sources {
+            for (name, line) in source.given.sorted(by: { $0.key < $1.key }) {
+                switch source.kind {
+                case .file(let path):
+                    let known = rows.map(\.key)
+                    guard !known.contains(where: { $0.isSameText(as: name) }) else { continue }
+                    let nearest = SettingName.nearest(to: name, among: known).map { ": is \($0) meant?" }
+                    problems.append("\(path), line \(line): there is no setting \(name)\(nearest ?? "")")
+                case .environment:
+                    let known = rows.map(\.name) + Self.elsewhere
+                    guard !known.contains(where: { $0.isSameText(as: name) }) else { continue }
+                    let nearest = SettingName.nearest(to: name, among: known).map { ": is \($0) meant?" }
+                    warnings.append("\(name) is no setting of Latchkey's\(nearest ?? "")")
+                case .flags, .installation, .defaults: continue
+                }
+            }
+        }
+        return warnings
     }
 
     private mutating func settings(_ profile: SettingsProfile) -> Settings {
@@ -27,13 +77,14 @@ package struct SettingsReader {
         let settings = Settings(
             databaseURL: databaseURL(),
             databaseConnections: Int(int("database.connections", default: 8, in: 1...1000)),
-            host: string("host") ?? "127.0.0.1", port: Int(port),
+            host: text("host", default: "127.0.0.1"), port: Int(port),
             managementPort: Int(
                 int("management.port", default: port == 0 ? 0 : min(port + 1000, 65535), in: 0...65535)),
-            issuer: issuer, audience: string("audience") ?? issuer,
+            managementHost: text("management.host", default: "127.0.0.1"),
+            issuer: issuer, audience: audience(issuer),
             resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
-            keysDirectory: string("keys.dir") ?? "keys",
-            accessTokenTTL: seconds("access.token.ttl", default: 600, in: 1...86_400),
+            keysDirectory: text("keys.dir", default: "keys"),
+            accessTokenTTL: seconds("accessToken.ttl", default: 600, in: 1...86_400),
             session: SessionPolicy(
                 idleTTL: idleTTL, maxTTL: seconds("session.maxTtl", default: 7_776_000, in: 60...315_360_000),
                 grace: seconds("refresh.grace", default: 30, in: 0...3600),
@@ -59,7 +110,7 @@ package struct SettingsReader {
     }
 
     private mutating func databaseURL() -> String {
-        if let url = config.string(forKey: "database.url", isSecret: true), !url.isEmpty { return url }
+        if let url = string("database.url", .secret) { return url }
         problems.append(
             "LATCHKEY_DATABASE_URL is not set: give a PostgreSQL connection string such as "
                 + "postgresql://latchkey@db.example/latchkey, or name an installation with --data DIR")
@@ -71,7 +122,7 @@ package struct SettingsReader {
             if profile == .serve {
                 problems.append("LATCHKEY_ISSUER is not set: give the https URL under which clients reach this service")
             }
-            return "unset"
+            return Self.noIssuer
         }
         // RFC 8414 §2: an https URL without query and fragment. http for loopback: development and tests.
         let bytes = Array(issuer.utf8)
@@ -92,6 +143,15 @@ package struct SettingsReader {
         return issuer
     }
 
+    private mutating func audience(_ issuer: String) -> String {
+        let audience = string("audience")
+        if issuer != Self.noIssuer { note(default: issuer) }
+        return audience ?? issuer
+    }
+
+    /// What a command that serves nothing goes by.
+    private static let noIssuer = "unset"
+
     private mutating func argon2() -> Argon2Parameters {
         let memory = int("argon2.memoryKib", default: 19_456, in: 8...1_048_576)
         let iterations = int("argon2.iterations", default: 2, in: 1...64)
@@ -105,8 +165,37 @@ package struct SettingsReader {
         }
     }
 
-    private func string(_ key: ConfigKey) -> String? {
-        config.string(forKey: key).flatMap { $0.isEmpty ? nil : $0 }
+    private enum Visibility { case shown, secret }
+
+    /// nil where it is not set.
+    private mutating func string(_ key: ConfigKey, _ visibility: Visibility = .shown) -> String? {
+        let found = sources.lazy.compactMap { source in source.text(key).map { (text: $0, source: source) } }.first
+        rows.append(
+            SettingRow(
+                name: SettingName.inEnvironment(key), key: SettingName.inFile(key),
+                value: found.map { visibility == .secret ? "****" : $0.text },
+                source: found?.source.place(of: key) ?? "default"))
+        return found?.text
+    }
+
+    /// The value of the setting read last, where it was not set.
+    private mutating func note(default value: String) {
+        guard let last = rows.indices.last, rows[last].value == nil else { return }
+        rows[last].value = value
+    }
+
+    private mutating func text(_ key: ConfigKey, default value: String) -> String {
+        let text = string(key)
+        note(default: value)
+        return text ?? value
+    }
+
+    /// `LATCHKEY_PORT is x`, and where it stands if that is in a file.
+    private func told(_ key: ConfigKey, _ text: String) -> String {
+        let place = sources.first { $0.text(key) != nil }.flatMap { source in
+            if case .file = source.kind { " (\(source.place(of: key)))" } else { nil }
+        }
+        return "\(SettingName.inEnvironment(key)) is \(text)\(place ?? "")"
     }
 
     private mutating func seconds(_ key: ConfigKey, default value: Int64, in range: ClosedRange<Int64>) -> Int64 {
@@ -116,12 +205,15 @@ package struct SettingsReader {
     private mutating func int(
         _ key: ConfigKey, default value: Int64, in range: ClosedRange<Int64>, unit: String = ""
     ) -> Int64 {
-        guard let text = string(key) else { return value }
+        guard let text = string(key) else {
+            note(default: "\(value)")
+            return value
+        }
         // By bytes: Int() would take "+5".
         guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let given = Int64(text), range.contains(given)
         else {
             problems.append(
-                "\(Self.name(key)) is \(text): it must be a whole number from \(range.lowerBound) to "
+                "\(told(key, text)): it must be a whole number from \(range.lowerBound) to "
                     + "\(range.upperBound)\(unit)")
             return value
         }
@@ -129,22 +221,15 @@ package struct SettingsReader {
     }
 
     private mutating func choice<C: RawRepresentable<String>>(_ key: ConfigKey, default value: C, of all: [C]) -> C {
-        guard let text = string(key) else { return value }
+        guard let text = string(key) else {
+            note(default: value.rawValue)
+            return value
+        }
         guard let choice = all.first(where: { $0.rawValue.utf8.elementsEqual(text.utf8) }) else {
             problems.append(
-                "\(Self.name(key)) is \(text): it must be one of \(all.map(\.rawValue).joined(separator: ", "))")
+                "\(told(key, text)): it must be one of \(all.map(\.rawValue).joined(separator: ", "))")
             return value
         }
         return choice
-    }
-
-    /// `session.idleTtl` → `LATCHKEY_SESSION_IDLE_TTL`.
-    private static func name(_ key: ConfigKey) -> String {
-        let words = key.components.joined(separator: "_")
-        return "LATCHKEY_"
-            + words.reduce(into: "") { text, letter in
-                if letter.isUppercase { text += "_" }
-                text += letter.uppercased()
-            }
     }
 }

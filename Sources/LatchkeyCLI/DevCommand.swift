@@ -1,5 +1,4 @@
 import ArgumentParser
-import Configuration
 import EmbeddedPostgres
 import Foundation
 import Latchkey
@@ -18,6 +17,8 @@ struct DevCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Where everything is kept; made where it is missing.", valueName: "DIR"))
     var data = ".latchkey"
+
+    @OptionGroup var configuration: ConfigurationOptions
 
     func run() async throws {
         let directory = DataDirectory(data)
@@ -59,18 +60,11 @@ struct DevCommand: AsyncParsableCommand {
     }
 
     private func settings(_ directory: DataDirectory, _ connectionString: String) throws -> Settings {
-        func text(_ text: String) -> ConfigValue { ConfigValue(.string(text), isSecret: false) }
-        var flags: [AbsoluteConfigKey: ConfigValue] = [
-            ["latchkey", "database", "url"]: ConfigValue(.string(connectionString), isSecret: true),
-            ["latchkey", "keys", "dir"]: text(directory.keys),
-        ]
-        if let port { flags[["latchkey", "port"]] = text("\(port)") }
-        let environment = EnvironmentVariablesProvider()
-        let given = ConfigReader(providers: [InMemoryProvider(values: flags), environment])
-        let port = given.scoped(to: "latchkey").string(forKey: "port") ?? "8080"
-        let defaults = InMemoryProvider(values: [["latchkey", "issuer"]: text("http://127.0.0.1:\(port)")])
-        return try SettingsReader.read(
-            ConfigReader(providers: [InMemoryProvider(values: flags), environment, defaults]), profile: .dev)
+        var flags = ["database.url": connectionString, "keys.dir": directory.keys]
+        if let port { flags["port"] = "\(port)" }
+        let given = [SettingsSource.flags(flags)] + (try configuration.sources())
+        let port = SettingsReader.text("port", in: given) ?? "8080"
+        return try SettingsReader.read(given + [.defaults(["issuer": "http://127.0.0.1:\(port)"])], profile: .dev)
     }
 
     /// The database inside the cluster, made once. CREATE DATABASE has no IF NOT EXISTS.

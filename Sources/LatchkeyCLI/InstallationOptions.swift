@@ -1,6 +1,5 @@
 import Postgres
 import ArgumentParser
-import Configuration
 import Foundation
 import Latchkey
 import Logging
@@ -10,30 +9,33 @@ struct InstallationOptions: ParsableArguments {
     @Option(help: ArgumentHelp("An installation made by `latchkey dev`.", valueName: "DIR"))
     var data: String?
 
+    @OptionGroup var configuration: ConfigurationOptions
+
     /// DIR, where one is meant.
-    func directory() -> DataDirectory? {
+    func directory() throws -> DataDirectory? {
         if let data { return DataDirectory(data) }
         if ProcessInfo.processInfo.environment["LATCHKEY_DATABASE_URL"] != nil { return nil }
+        if try configuration.file()?.values["database.url"] != nil { return nil }
         let here = DataDirectory(".latchkey")
         return here.exists ? here : nil
     }
 
-    /// The settings from `flags` (by their key, such as `latchkey.port`), the environment and, where a DIR is meant, what
-    /// stands in it.
-    func settings(_ profile: SettingsProfile, flags: [AbsoluteConfigKey: ConfigValue] = [:]) throws -> Settings {
-        var providers: [any ConfigProvider] = [InMemoryProvider(values: flags)]
-        if let directory = directory() {
+    /// Where settings come from: `flags` (by their key, such as `port`), what stands in DIR where one is meant, the
+    /// environment, the file.
+    func sources(flags: [String: String] = [:]) throws -> [SettingsSource] {
+        var sources = [SettingsSource.flags(flags)]
+        if let directory = try directory() {
             let state = try directory.state()
-            providers.append(
-                InMemoryProvider(values: [
-                    ["latchkey", "database", "url"]: ConfigValue(.string(state.connectionString), isSecret: true),
-                    ["latchkey", "issuer"]: ConfigValue(.string(state.issuer), isSecret: false),
-                    ["latchkey", "keys", "dir"]: ConfigValue(.string(directory.keys), isSecret: false),
-                ]))
+            sources.append(
+                .installation(
+                    ["database.url": state.connectionString, "issuer": state.issuer, "keys.dir": directory.keys],
+                    in: directory.path))
         }
-        providers.append(EnvironmentVariablesProvider())
-        return try SettingsReader.read(
-            ConfigReader(providers: providers), profile: directory() == nil ? profile : .dev)
+        return sources + (try configuration.sources())
+    }
+
+    func settings(_ profile: SettingsProfile, flags: [String: String] = [:]) throws -> Settings {
+        try SettingsReader.read(try sources(flags: flags), profile: try directory() == nil ? profile : .dev)
     }
 
     /// The features over the installation, for a command that does not serve. Refuses a database of another version.
@@ -51,6 +53,29 @@ struct InstallationOptions: ParsableArguments {
     static var origin: Origin {
         let name = getpwuid(geteuid()).map { String(cString: $0.pointee.pw_name) } ?? "\(geteuid())"
         return Origin(actor: "cli:\(name)")
+    }
+}
+
+/// The environment and the file: where every command reads its settings.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Settings in YAML; the environment goes before them.", valueName: "FILE"),
+        completion: .file(extensions: ["yaml", "yml"]))
+    var config: String?
+
+    /// - Throws: `ConfigFileError`.
+    func file() throws -> ConfigFile? { try config.map { try ConfigFile(path: $0) } }
+
+    func sources() throws -> [SettingsSource] {
+        let file = try file().map { [SettingsSource.file($0)] } ?? []
+        return [.environment(ProcessInfo.processInfo.environment)] + file
+    }
+
+    /// What is odd about the file, in the log of a node that starts.
+    func warn(_ logger: Logger) throws {
+        for warning in try file()?.warnings ?? [] {
+            logger.warning("the configuration file is usable, but", metadata: ["warning": "\(warning)"])
+        }
     }
 }
 

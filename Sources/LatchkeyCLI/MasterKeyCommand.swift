@@ -9,9 +9,8 @@ struct MasterKeyCommand: AsyncParsableCommand {
         discussion: "Example: latchkey master-key list", subcommands: [Initialise.self, List.self])
 
     /// The folder: DIR's, else LATCHKEY_KEYS_DIR, else `keys`.
-    private static func folder(_ options: InstallationOptions) -> MasterKeyFolder {
-        if let directory = options.directory() { return MasterKeyFolder(directory.keys) }
-        return MasterKeyFolder(ProcessInfo.processInfo.environment["LATCHKEY_KEYS_DIR"] ?? "keys")
+    private static func folder(_ options: InstallationOptions) throws -> MasterKeyFolder {
+        MasterKeyFolder(SettingsReader.text("keys.dir", in: try options.sources()) ?? "keys")
     }
 
     struct Initialise: AsyncParsableCommand {
@@ -22,7 +21,7 @@ struct MasterKeyCommand: AsyncParsableCommand {
         @OptionGroup var installation: InstallationOptions
 
         func run() async throws {
-            let folder = MasterKeyCommand.folder(installation)
+            let folder = try MasterKeyCommand.folder(installation)
             guard let version = try folder.initialise() else {
                 throw Failure("a master key stands in \(folder.path) already; nothing was changed")
             }
@@ -39,7 +38,7 @@ struct MasterKeyCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputOptions
 
         func run() async throws {
-            let folder = MasterKeyCommand.folder(installation)
+            let folder = try MasterKeyCommand.folder(installation)
             let keys = try folder.load()
             let rows: [JSONValue] = keys.versions.map { version in
                 ["version": .integer(Int64(version)), "current": .bool(version == keys.current)]

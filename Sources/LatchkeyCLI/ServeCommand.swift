@@ -1,5 +1,4 @@
 import ArgumentParser
-import Configuration
 import Foundation
 import Latchkey
 import Logging
@@ -10,10 +9,11 @@ import UnixSignals
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Serves an installation; every setting comes from the environment (LATCHKEY_…).",
+        abstract: "Serves an installation, as the environment (LATCHKEY_…) and a file of settings say.",
         discussion: """
             Examples:
               LATCHKEY_DATABASE_URL=postgresql://latchkey@db/latchkey LATCHKEY_ISSUER=https://id.example latchkey serve
+              latchkey serve --config /etc/latchkey/latchkey.yaml
               latchkey serve --data .latchkey --port 8081     a further node beside a running `latchkey dev`
             """)
 
@@ -23,9 +23,8 @@ struct ServeCommand: AsyncParsableCommand {
     var port: Int?
 
     func run() async throws {
-        let flags: [AbsoluteConfigKey: ConfigValue] =
-            port.map { [["latchkey", "port"]: ConfigValue(.string("\($0)"), isSecret: false)] } ?? [:]
-        let settings = try installation.settings(.serve, flags: flags)
+        let settings = try installation.settings(.serve, flags: port.map { ["port": "\($0)"] } ?? [:])
+        try installation.configuration.warn(Logs.logger(settings.logLevel))
         let masterKeys = try MasterKeyFolder(settings.keysDirectory).load()
         try await Serving.run(
             Installation(settings, masterKeys: masterKeys, logger: Logs.logger(settings.logLevel)))

@@ -23,6 +23,8 @@ final class GroupLane {
     private var waiting: [Member] = []
     private var failures = 0
     private var openNotBefore: Int64 = 0
+    private(set) var groups = GroupSizes()
+    private(set) var retriedAlone: UInt64 = 0
 
     init(core: ReactorCore) {
         self.core = core
@@ -61,6 +63,7 @@ final class GroupLane {
         }
         waiting.removeFirst(group.count)
         let members = group
+        groups.record(members.count)
         let deadline = members.map(\.deadline).min() ?? now
         connection.run(
             Batch(queries: members.map(\.query), deadline: deadline) { [unowned self] outcome in
@@ -76,6 +79,7 @@ final class GroupLane {
     }
 
     private func retryAlone(_ members: [Member]) {
+        retriedAlone += UInt64(members.count)
         for member in members {
             core.pool.run(member.query, deadline: member.deadline, member.completion)
         }

@@ -31,10 +31,11 @@ package final class Lease: @unchecked Sendable {
 
     private func run(_ queries: [Query], script: String?, commits: Commits) async throws(PostgresError) -> [ResultSet] {
         try await answer { complete in
-            self.reactor.post { _ in
+            self.reactor.post { core in
                 // Lost since the last statement, or late: this one is not sent, and its fate is known.
                 guard self.connection.isIdle else { return complete(.failure(.unavailable(.cannotConnect))) }
                 guard monotonicNow() < self.deadline else { return complete(.failure(.unavailable(.leaseTimedOut))) }
+                core.pool.statements += UInt64(queries.count)
                 self.connection.run(
                     Batch(queries: queries, script: script, deadline: self.deadline) { outcome in
                         switch outcome {

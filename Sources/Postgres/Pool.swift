@@ -16,6 +16,10 @@ final class Pool {
 
     var due: Int64? { machine.due }
     var waitingCount: Int { machine.waitingCount }
+    var leasedCount: Int { machine.leasedCount }
+    var idleCount: Int { machine.idleCount }
+    /// Sent since the start.
+    var statements: UInt64 = 0
 
     func lease(deadline: Int64, _ grant: @escaping Grant) {
         guard core.isRunning else { return grant(.failure(.unavailable(.shutDown))) }
@@ -83,6 +87,7 @@ final class Pool {
             switch granted {
             case .failure(let error): completion(.failure(error))
             case .success(let connection):
+                statements += 1
                 connection.run(
                     Batch(queries: [query], deadline: deadline) { [unowned self] outcome in
                         completion(outcome.single)

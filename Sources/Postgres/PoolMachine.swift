@@ -95,5 +95,6 @@ struct PoolMachine {
     }
 
     var leasedCount: Int { connections.values.count { $0 == .leased } }
+    var idleCount: Int { idle.count }
     var waitingCount: Int { waiters.count }
 }

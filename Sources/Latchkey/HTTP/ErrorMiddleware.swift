@@ -18,12 +18,19 @@ package protocol LoggableError: Error {
 package struct ErrorMiddleware: RouterMiddleware {
     package typealias Context = LatchkeyRequestContext
 
-    package init() {}
+    private let traffic: HTTPTraffic
+
+    /// - Parameter traffic: what it counts in; one of its own where nobody looks.
+    package init(_ traffic: HTTPTraffic = HTTPTraffic()) {
+        self.traffic = traffic
+    }
 
     package func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
         let start = ContinuousClock.now
+        traffic.arrived()
+        defer { traffic.left() }
         var context = context
         if let given = RequestID.accepted(request.headers[.xRequestID]) { context.requestID = given }
 
@@ -46,7 +53,10 @@ package struct ErrorMiddleware: RouterMiddleware {
         if response.status.code >= 400, response.headers[.cacheControl] == nil {
             response.headers[.cacheControl] = "no-store"
         }
-        log(response, to: request, context: context, spent: .now - start)
+        let spent = ContinuousClock.now - start
+        traffic.answered(
+            context.endpointPath, method: request.method.rawValue, status: response.status.code, in: spent)
+        log(response, to: request, context: context, spent: spent)
         return response
     }
 

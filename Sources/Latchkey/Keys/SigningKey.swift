@@ -4,7 +4,7 @@ package import Postgres
 
 /// How a signing key stands at an instant. Nothing is stored: it is read off the clock, so that all nodes change over
 /// at once without a message.
-package enum SigningKeyState: String, Sendable {
+package enum SigningKeyState: String, Sendable, CaseIterable {
     /// In the JWKS, not signing yet.
     case published
     case active

@@ -17,6 +17,8 @@ package final class SigningThreads: Sendable {
     }
 
     private let state = Mutex(State())
+    package let signed = Counter()
+    package let refused = Counter()
     private let wake = DispatchSemaphore(value: 0)
     private let capacity: Int
     private let threads: Int
@@ -44,7 +46,12 @@ package final class SigningThreads: Sendable {
                 state.jobs.append(job)
                 return true
             }
-            if accepted { wake.signal() } else { job.refuse() }
+            if accepted {
+                wake.signal()
+            } else {
+                refused.add()
+                job.refuse()
+            }
         }
     }
 
@@ -64,8 +71,11 @@ package final class SigningThreads: Sendable {
             }
             guard let job else { return }  // a wake without work: shut down
             job.work()
+            signed.add()
         }
     }
+
+    package var waitingCount: Int { state.withLock { $0.jobs.count - $0.head } }
 
     /// Ends the threads once what waits is done.
     package func shutDown() {

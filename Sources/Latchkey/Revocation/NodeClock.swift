@@ -39,6 +39,19 @@ package final class NodeClock: Sendable {
         anchor.withLock { $0 = Anchor(database: database, boot: boot) }
     }
 
+    /// Seconds by which the database's clock is ahead of this machine's wall clock; nil before the first tick. Nothing is
+    /// decided by it: verifiers have wall clocks of their own, so an operator is told.
+    package var offset: Double? {
+        now().map { now in
+            var wall = timespec()
+            clock_gettime(CLOCK_REALTIME, &wall)
+            return Double(now.microseconds - Int64(wall.tv_sec) * 1_000_000 - Int64(wall.tv_nsec) / 1000) / 1e6
+        }
+    }
+
+    /// Beyond so many seconds of it `/readyz` and `latchkey doctor` warn.
+    package static let largestOffset: Double = 2
+
     /// nil before the first tick.
     package func now() -> Instant? {
         anchor.withLock { anchor in

@@ -32,6 +32,12 @@ package final class RevocationList: RevocationLookup {
 
     package var position: FeedPosition? { state.withLock { $0.position } }
 
+    /// Entries that this node itself has appended, once they were committed.
+    package let appended = CounterFamily<RevocationEntry.Kind>()
+
+    /// Nanoseconds since the instant as of which the set is complete; nil before the first tick.
+    package var age: Int64? { state.withLock { $0.completeAsOf }.map { BootInstant.now() - $0 } }
+
     package var count: Int { state.withLock { $0.set.count } }
 
     /// Whether the set is complete as of less than two seconds ago.
@@ -55,6 +61,7 @@ package final class RevocationList: RevocationLookup {
 
     /// Takes in what this node itself has just committed.
     package func insert(_ entries: [RevocationEntry]) {
+        for entry in entries { appended.add(entry.kind) }
         state.withLock { state in
             for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
         }

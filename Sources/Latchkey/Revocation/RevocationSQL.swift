@@ -3,9 +3,16 @@ package import Postgres
 
 /// One id on the list: a `jti` or a `sid`.
 package struct RevocationEntry: Sendable, Hashable {
-    package enum Kind: Int16, Sendable {
+    package enum Kind: Int16, MetricLabel {
         case jti = 1
         case sid = 2
+
+        package var label: String {
+            switch self {
+            case .jti: "jti"
+            case .sid: "sid"
+            }
+        }
     }
 
     package let kind: Kind

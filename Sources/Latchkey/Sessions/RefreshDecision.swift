@@ -1,7 +1,7 @@
 package import Postgres
 
 /// What becomes of a presented refresh token: protocol rule "refresh", row by row, in its order. Pure.
-package enum RefreshDecision: Sendable, Equatable {
+package enum RefreshDecision: Sendable, Equatable, CaseIterable {
     /// Row 0. Nothing is written: whoever presents another's token, or an expired one, changes nothing.
     case refuse
     /// Row 1. The successor was used: it is confirmed, and the next one is handed out.

@@ -24,7 +24,7 @@ package struct SessionPolicy: Sendable {
 }
 
 /// Why a session ended; stands in its row and in the audit log.
-package enum EndCause: String, Sendable {
+package enum EndCause: String, Sendable, CaseIterable {
     case loggedOut = "logged-out"
     case revoked
     case void = "refresh-token-reused"

@@ -31,10 +31,12 @@ package struct SessionRoutes: Sendable {
     private func logIn(_ request: Request, context: LatchkeyRequestContext) async throws -> Response {
         try await request.whileCallerWaits(limit: JSONBody.defaultLimit) { request in
             let body = try await JSONBody(request)
-            let tokens = try await sessions.logIn(
-                .init(
-                    username: try body.string("username"), password: try body.string("password"),
-                    resources: try body.stringOrArray("resource"), scope: try body.optionalString("scope")))
+            let tokens = try await sessions.metrics.counted {
+                try await sessions.logIn(
+                    .init(
+                        username: try body.string("username"), password: try body.string("password"),
+                        resources: try body.stringOrArray("resource"), scope: try body.optionalString("scope")))
+            }
             return Response.json(tokens.json(withSession: .shown), caching: .noStore)
         }
     }

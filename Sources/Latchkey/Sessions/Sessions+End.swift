@@ -49,17 +49,18 @@ extension Sessions {
     ) async throws -> FeedPosition? {
         let grouped = try await database.grouped(
             SessionEndSQL.end(which, .skipLocked, cause: cause, reason: reason, origin: origin), in: .revocations)
-        if let position = try take(grouped) { return position }
+        if let position = try take(grouped, ended: cause) { return position }
         // Locked by a refresh, or ended already. The wait is for the row; where it has ended meanwhile, its entry is in
         // what is read next.
         let alone = try await database.query(
             SessionEndSQL.end(which, .wait, cause: cause, reason: reason, origin: origin))
-        return try take(alone)
+        return try take(alone, ended: cause)
     }
 
     /// Puts what a statement appended into this node's own set, before anybody hears of it.
-    func take(_ result: ResultSet) throws -> FeedPosition? {
+    func take(_ result: ResultSet, ended cause: EndCause) throws -> FeedPosition? {
         let (entries, position) = try result.appendedEntries()
+        metrics.ended.add(cause, entries.count { $0.kind == .sid })
         revocations.insert(entries)
         return position
     }

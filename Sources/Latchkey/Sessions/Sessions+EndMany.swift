@@ -21,7 +21,7 @@ extension Sessions {
                 SessionEndSQL.end(which, .wait, cause: cause, reason: reason, origin: origin),
             ])[1]
         }
-        if let position = try take(ended) { return position }
+        if let position = try take(ended, ended: cause) { return position }
         return try await readPosition()
     }
 
@@ -127,7 +127,7 @@ extension Sessions {
                 SessionEndSQL.end(.users(holders), .wait, cause: .roleTaken, reason: nil, origin: origin),
             ])[1]
         }
-        if let ended, let position = try take(ended) { return position }
+        if let ended, let position = try take(ended, ended: .roleTaken) { return position }
         return try await readPosition()
     }
 

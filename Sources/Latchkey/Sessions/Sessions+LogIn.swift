@@ -73,6 +73,7 @@ extension Sessions {
         var result = try await database.grouped(SessionSQL.open(birth, .skipLocked))
         if result.count == 0 { result = try await database.query(SessionSQL.open(birth, .wait)) }
         guard let row = result.first else { throw Rejection.invalidCredentials }
+        metrics.opened.add()
         let minting = try Minting(row)
         return try await tokens(minting, rid: birth.rid, generation: minting.generation)
     }

@@ -15,13 +15,16 @@ extension Sessions {
         do {
             token = try RefreshToken(text, masterKeys: masterKeys)
         } catch {
-            throw error == .unknownMasterKey ? Rejection.unavailable(retryAfter: 1) : Rejection.invalidGrant
+            if error == .unknownMasterKey { throw Rejection.unavailable(retryAfter: 1) }
+            metrics.refreshes.add(.refuse)
+            throw Rejection.invalidGrant
         }
         try requireFresh()
         do {
             let result = try await database.grouped(
                 SessionSQL.advance(token, clientID: clientID, idleTTL: policy.idleTTL))
             if let row = result.first {
+                metrics.refreshes.add(.advance)
                 let minting = try Minting(row)
                 return try await tokens(minting, rid: token.rid, generation: minting.generation)
             }
@@ -32,9 +35,9 @@ extension Sessions {
     }
 
     private enum Outcome: Sendable {
-        case granted(Minting, generation: Int64)
+        case granted(Minting, generation: Int64, RefreshDecision)
         case refused
-        case ended([RevocationEntry], EndCause)
+        case ended([RevocationEntry], EndCause, RefreshDecision)
     }
 
     private func refreshAlone(_ token: RefreshToken, clientID: String) async throws -> Tokens {
@@ -44,11 +47,15 @@ extension Sessions {
             try await decideAndAct(token, clientID: clientID, in: transaction)
         }
         switch outcome {
-        case .granted(let minting, let generation):
+        case .granted(let minting, let generation, let decision):
+            metrics.refreshes.add(decision)
             return try await tokens(minting, rid: token.rid, generation: generation)
         case .refused:
+            metrics.refreshes.add(.refuse)
             throw Rejection.invalidGrant
-        case .ended(let entries, let cause):
+        case .ended(let entries, let cause, let decision):
+            metrics.refreshes.add(decision)
+            metrics.ended.add(cause, entries.count)
             revocations.insert(entries)
             logger.warning(
                 "a session ended: a refresh token came that must not exist any more",
@@ -78,20 +85,20 @@ extension Sessions {
         case .advance:
             try await change(
                 SessionSQL.advanceLocked(slot: slot, rid: rid, now: now, idleTTL: policy.idleTTL), in: transaction)
-            return .granted(minting, generation: session.generation + 1)
+            return .granted(minting, generation: session.generation + 1, decision)
         case .repeat:
             // The row's lock makes even this commit a write: the answer rests on a commit of its own.
-            return .granted(minting, generation: session.generation)
+            return .granted(minting, generation: session.generation, decision)
         case .recover:
             try await change(SessionSQL.recoverLocked(slot: slot, rid: rid, now: now), in: transaction)
-            return .granted(minting, generation: session.generation + 1)
+            return .granted(minting, generation: session.generation + 1, decision)
         case .rollback, .void:
             let cause: EndCause = decision == .void ? .void : .rollback
             let origin = Origin(actor: "client:\(clientID)")
             let end = SessionEndSQL.end(
                 .rid(slot: slot, rid, fence: Int64(token.fence), of: nil), .wait, cause: cause, reason: nil,
                 origin: origin)
-            return .ended(try await transaction.commit([end])[0].appendedEntries().entries, cause)
+            return .ended(try await transaction.commit([end])[0].appendedEntries().entries, cause, decision)
         }
     }
 

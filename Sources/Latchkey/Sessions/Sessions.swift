@@ -18,6 +18,7 @@ package struct Sessions: Sendable {
     let audience: String
     let resources: [String]
     let logger: Logger
+    package let metrics = SessionMetrics()
 
     package init(
         _ database: Database, users: Users, masterKeys: MasterKeys, issuer: TokenIssuer, revocations: RevocationList,

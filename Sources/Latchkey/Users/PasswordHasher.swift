@@ -84,6 +84,7 @@ package final class PasswordHasher: Sendable {
     }
 
     package var load: Load { room.load }
+    package var counted: (computed: Counter, refused: Counter) { (room.computed, room.refused) }
 
     /// Hashes with a fresh salt and the settings' parameters.
     package func hash(_ password: Password) async throws(HashingRejection) -> PHCString {
@@ -156,6 +157,7 @@ private final class HashingRoom: Sendable {
     private let origin = ContinuousClock.now
     private let state: Mutex<State>
     private let ids = Atomic<UInt64>(0)
+    let (computed, refused) = (Counter(), Counter())
     /// Signalled once for each thread taken off `sleepers`.
     private let wake = DispatchSemaphore(value: 0)
     private let threads: Int
@@ -202,6 +204,7 @@ private final class HashingRoom: Sendable {
                     // A task cancelled before its job arrived has run its handler in vain: look once more.
                     if Task.isCancelled { cancel(id) }
                 case .refused(let wait):
+                    refused.add()
                     waiter.resume(returning: .failure(.overloaded(retryAfterSeconds: Self.retryAfter(wait))))
                 case .stopped:
                     waiter.resume(returning: .failure(.overloaded(retryAfterSeconds: 1)))
@@ -249,6 +252,7 @@ private final class HashingRoom: Sendable {
             case .run(let job):
                 run(job)
             case .expired(let job):
+                refused.add()
                 job.waiter.resume(returning: .failure(.overloaded(retryAfterSeconds: 1)))
             case .nothing:
                 wake.wait()
@@ -265,6 +269,7 @@ private final class HashingRoom: Sendable {
             let tag = try Argon2id.hash(
                 password: job.work.password.bytes, salt: job.work.salt, secret: [], associatedData: [],
                 parameters: job.work.parameters, tagLength: job.work.tagLength)
+            computed.add()
             outcome = .success(.init(tag: tag, began: began, ended: now))
         } catch {
             // Short of memory: like any other overload, and never a verdict on the password.

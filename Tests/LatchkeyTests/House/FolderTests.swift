@@ -7,12 +7,13 @@ import Testing
 struct FolderTests {
     /// From bottom to top. Those on one floor may use each other only as `sideways` says.
     private static let floors: [[String]] = [
-        ["Schema", "Events", "HTTP"], ["Revocation"], ["Keys", "Users", "Clients"], ["Tokens"], ["Sessions"], ["OAuth"],
-        ["Administration"], [""],
+        ["Schema", "Events", "Metrics", "HTTP"], ["Revocation"], ["Keys", "Users", "Clients"], ["Tokens"], ["Sessions"],
+        ["OAuth"],
+        ["Administration"], ["Operations"], [""],
     ]
 
-    /// A request's context says where an act came from.
-    private static let sideways: [String: Set<String>] = ["HTTP": ["Events"]]
+    /// A request's context says where an act came from, and the outermost middleware counts.
+    private static let sideways: [String: Set<String>] = ["HTTP": ["Events", "Metrics"]]
 
     /// The names of what a file declares for others: at the margin, and not private.
     private static func declared(_ text: String) -> Set<String> {

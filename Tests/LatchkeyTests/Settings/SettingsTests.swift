@@ -179,8 +179,7 @@ struct SettingsTests {
     @Test("stand in the README's table, each of them and no other")
     func readme() throws {
         let reader = try Repository.text("Sources/Latchkey/SettingsReader.swift")
-        let keys = reader.matches(of: /(?:int|seconds|string|choice)\(\s*"([a-zA-Z0-9.]+)"|forKey: "([a-zA-Z0-9.]+)"/)
-            .compactMap { ($0.1 ?? $0.2).map { String($0) } }
+        let keys = reader.matches(of: /(?:int|seconds|string|choice|text)\(\s*"([a-zA-Z0-9.]+)"/).map { String($0.1) }
         let names = Set(
             keys.map { key in
                 key.reduce(into: "LATCHKEY_") { name, letter in
@@ -191,6 +190,10 @@ struct SettingsTests {
         try #require(names.count > 20)
         let table = try Self.table()
         #expect(Set(table.map(\.name)).count == table.count)
+        // How each is spelt in a file.
+        let spelt = try Repository.text("README.md").split(separator: "nested at the dots of this list:").last?
+            .split(separator: "```").first?.matches(of: /`([a-zA-Z0-9.]+)`/).map { String($0.1) }
+        #expect(spelt?.sorted() == Set(keys).sorted())
         // What `dev` alone reads, for the administrator that it makes.
         #expect(Set(table.map(\.name)) == names.union(["LATCHKEY_ADMIN_PASSWORD"]))
     }
