@@ -100,7 +100,7 @@ extension Sessions {
         _ decide: @Sendable (Client) throws -> ClientChange
     ) async throws -> (client: Client, position: FeedPosition?) {
         let (client, ended) = try await database.transaction(timeout: Self.timeout) {
-            transaction -> (Client, ResultSet?) in
+            transaction -> (Client, (result: ResultSet, cause: EndCause)?) in
             guard let row = try await transaction.query(ClientSQL.lock(id)).first else {
                 throw Rejection.notFound(what: "client")
             }
@@ -117,10 +117,10 @@ extension Sessions {
                     .client(id), .wait, epochs: before.epoch.map { [$0] } ?? [], cause: cause, reason: reason,
                     origin: origin),
             ])
-            return (after, ended[1])
+            return (after, (ended[1], cause))
         }
         guard let ended else { return (client, nil) }
-        if let position = try take(ended) { return (client, position) }
+        if let position = try take(ended.result, ended: ended.cause) { return (client, position) }
         return (client, try await readPosition())
     }
 }

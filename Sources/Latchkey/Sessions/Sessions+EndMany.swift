@@ -156,7 +156,7 @@ extension Sessions {
                 SessionEndSQL.end(.all, .wait, epochs: epochs, cause: .revoked, reason: reason, origin: origin),
             ])[1]
         }
-        if let position = try take(ended) { return position }
+        if let position = try take(ended, ended: .revoked) { return position }
         return try await readPosition()
     }
 }
