@@ -103,7 +103,7 @@ extension Client {
                 ("client_id_issued_at", .integer(createdAt.seconds)), ("client_name", .string(metadata.name)),
                 ("grant_types", list(metadata.grantTypes.map(\.rawValue))),
                 ("token_endpoint_auth_method", .string(metadata.authenticationMethod.rawValue)),
-                ("redirect_uris", metadata.redirectURIs.isEmpty ? nil : list(metadata.redirectURIs)),
+                ("redirect_uris", list(metadata.redirectURIs)),
                 ("scope", .string(metadata.scopes.joined(separator: " "))),
                 ("status", .string(isActive ? "active" : "disabled")),
                 ("old_secret_until", oldSecretUntil.map { .string(RFC3339.text(microseconds: $0.microseconds)) }),

@@ -16,8 +16,8 @@ package enum ClientSQL {
 
     package enum Locking { case unlocked, sharedSkippingLocked }
 
-    /// One row, whether there is such a client or not: `known` tells a client whose row is locked (then the other columns
-    /// are NULL) from one that does not exist, so that the unknown one costs no second round trip.
+    /// One row, whether there is such a client or not. Where it holds no client, `is_locked` tells one whose row is locked
+    /// from one that does not exist: who asks for the latter is answered after one round trip, as for a wrong secret.
     ///
     /// FOR SHARE conflicts with whatever ends the client's tokens; the clock is read above the lock.
     package static func read(_ id: String, _ locking: Locking) -> Query {
@@ -25,7 +25,7 @@ package enum ClientSQL {
         return """
             SELECT c.is_active, c.auth_method, c.grant_types, c.scopes, c.epoch, c.secret_hash, c.secret_key,
                    c.old_secret_hash, c.old_secret_key, c.old_secret_until,
-                   EXISTS (SELECT FROM clients WHERE id = \(id)) AS known,
+                   CASE WHEN c.is_active IS NULL THEN EXISTS (SELECT FROM clients WHERE id = \(id)) END AS is_locked,
                    clock_timestamp() AS now, (SELECT version FROM key_ring) AS ring
             FROM (SELECT true AS row) AS one
                  LEFT JOIN (

@@ -87,7 +87,7 @@ package struct Clients: Sendable {
         guard claim.hasPossibleID else { return nil }
         let row = try await database.grouped(ClientSQL.read(claim.id, .sharedSkippingLocked)).one()
         if let client = try ClientOnFile(row) { return client }
-        guard try row.decode("known") else { return nil }
+        guard try row.decode("is_locked") else { return nil }
         return try ClientOnFile(
             try await database.batch([ClientSQL.lockShared(claim.id), ClientSQL.read(claim.id, .unlocked)])[1].one())
     }

@@ -96,7 +96,7 @@ package enum Event: Sendable {
         case .passwordChanged, .passwordSet, .userEnabled, .roleDeleted: with([])
         case .userDisabled(_, let reason), .tokenRevoked(_, let reason): with([("reason", text(reason))])
         case .sessionsRevoked(_, let epochs, let reason):
-            with([("sids", epochs.isEmpty ? nil : list(epochs)), ("reason", text(reason))])
+            with([("sids", epochs.isEmpty ? JSONValue?.none : list(epochs)), ("reason", text(reason))])
         case .roleGranted(_, let role), .roleRevoked(_, let role): with([("role", .string(role))])
         case .roleCreated(_, let scopes), .roleChanged(_, let scopes): with([("scopes", list(scopes))])
         case .sessionRevoked(_, let cause, let reason): with([("cause", .string(cause)), ("reason", text(reason))])

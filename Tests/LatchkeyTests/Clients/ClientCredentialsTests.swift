@@ -152,8 +152,8 @@ struct ClientCredentialsTests {
         }
     }
 
-    @Test("cost one statement each, in groups")
-    func grouped() async throws {
+    @Test("are given to many at once, each a token of its own")
+    func manyAtOnce() async throws {
         try await TestInstallation.run { it in
             let client = try await it.node.newClient(try await it.node.administrator(), scope: "users:read")
             let answers = try await withThrowingTaskGroup(of: TestNode.Answer.self) { group in

@@ -1,14 +1,8 @@
 import JOSE
 import Testing
 
-/// `latchkey clients …` beside a running node.
-@Suite(.sharedDev) struct ClientsTests {
-    let dev: Dev
-
-    init() throws {
-        dev = try SharedDev.dev
-    }
-
+/// `latchkey clients …`, on the installation that the other commands are tested on.
+extension AdministrationTests {
     private func token(_ id: String, _ secret: String, scope: String? = nil) async throws -> Site.Answer {
         try await dev.site.form(
             "/oauth2/token",
@@ -16,7 +10,7 @@ import Testing
                 + (scope.map { [("scope", $0)] } ?? []))
     }
 
-    private func create(_ name: String, _ options: String...) async throws -> (id: String, secret: String) {
+    private func createClient(_ name: String, _ options: String...) async throws -> (id: String, secret: String) {
         let transcript = try await LatchkeyBinary.run(
             ["clients", "create", name, "--auth-method", "client_secret_post", "--json", "--data", dev.folder.path]
                 + options)
@@ -26,18 +20,18 @@ import Testing
     }
 
     /// The newest audit record of the client.
-    private func audit(_ id: String) async throws -> JSONObject {
+    private func auditOfClient(_ id: String) async throws -> JSONObject {
         let records = try await dev.json("audit", "--target", "client:\(id)", "--limit", "1")
         return try #require(records?.array?.first?.object)
     }
 
     @Test func `A client is made with a secret that is printed once, and gets tokens with it`() async throws {
-        let (id, secret) = try await create("orders", "--scope", "users:read", "--scope", "orders:read")
+        let (id, secret) = try await createClient("orders", "--scope", "users:read", "--scope", "orders:read")
         let answer = try await token(id, secret)
         #expect(answer.status == 200)
         #expect(answer["scope"] == "users:read orders:read")
         #expect(try await dev.site.get("/admin/users", bearer: answer["access_token"]).status == 200)
-        let record = try await audit(id)
+        let record = try await auditOfClient(id)
         #expect(record["action"]?.string == "client.created")
         #expect(record["actor"]?.string?.hasPrefix("cli:") == true)
 
@@ -53,7 +47,7 @@ import Testing
     @Test func `A rotated secret lives beside its successor, or is dropped at once with the client's tokens`()
         async throws
     {
-        let (id, first) = try await create("rotated")
+        let (id, first) = try await createClient("rotated")
         let rotated = try await dev.json("clients", "rotate-secret", id, "--expire-old-after", "3600")?.object
         let second = try #require(rotated?["client_secret"]?.string)
         #expect(rotated?["old_secret_until"]?.string != nil)
@@ -69,14 +63,14 @@ import Testing
     }
 
     @Test func `A disabled client's token is refused, and it gets another one when it is enabled`() async throws {
-        let (id, secret) = try await create("disabled")
+        let (id, secret) = try await createClient("disabled")
         let held = try await token(id, secret)
         #expect(try await dev.site.account(held["access_token"]) == 403)
         let disabled = try await dev.command("clients", "disable", id, "--reason", "retired")
         #expect(disabled.exit == .code(0), "\(disabled.errors)")
         #expect(try await dev.site.refusesSoon(held["access_token"]))
         #expect(try await token(id, secret)["error"] == "invalid_client")
-        let record = try await audit(id)
+        let record = try await auditOfClient(id)
         #expect(record["action"]?.string == "client.disabled")
         #expect(record["detail"]?.object?["reason"]?.string == "retired")
         #expect(try await dev.command("clients", "enable", id).exit == .code(0))
@@ -85,7 +79,7 @@ import Testing
     }
 
     @Test func `A client that loses a scope loses its tokens, and revoking by client ends them too`() async throws {
-        let (id, secret) = try await create("narrowed", "--scope", "a", "--scope", "b")
+        let (id, secret) = try await createClient("narrowed", "--scope", "a", "--scope", "b")
         let held = try await token(id, secret)
         let renamed = try await dev.json("clients", "update", id, "--name", "other", "--scope", "b", "--scope", "a")
         #expect(renamed?.object?["client_name"]?.string == "other")
