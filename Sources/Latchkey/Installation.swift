@@ -18,6 +18,7 @@ package struct Installation: Sendable {
     package let ring: KeyRing
     package let signingKeys: SigningKeys
     package let users: Users
+    package let guesses: Guesses
     package let roles: Roles
     package let sessions: Sessions
     package let judge: TokenJudge
@@ -54,10 +55,11 @@ package struct Installation: Sendable {
                 parameters: settings.argon2, memoryBudgetKiB: settings.hashingMemoryKiB,
                 queueWait: .seconds(settings.hashingQueueWait)))
         users = Users(database, hasher: hasher)
+        guesses = Guesses(database, masterKeys: masterKeys, limits: settings.guesses, logger: logger)
         roles = Roles(database)
         upgrades = PasswordUpgrades(users, logger: logger)
         sessions = Sessions(
-            database, users: users, masterKeys: masterKeys,
+            database, users: users, guesses: guesses, masterKeys: masterKeys,
             issuer: TokenIssuer(
                 ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL),
             revocations: revocations, upgrades: upgrades, policy: settings.session, audience: settings.audience,

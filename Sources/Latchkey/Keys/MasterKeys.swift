@@ -5,6 +5,8 @@ package import LibCrypto
 package enum MasterKeyPurpose: String, Sendable, CaseIterable {
     case sealing = "latchkey/v1/sealing-of-signing-keys"
     case refreshTokens = "latchkey/v1/refresh-tokens"
+    case deviceTokens = "latchkey/v1/device-tokens"
+    case guessBuckets = "latchkey/v1/guess-buckets"
 }
 
 /// The master keys, by version: the one secret outside the database, and what everything secret inside it is worthless
@@ -16,6 +18,8 @@ package struct MasterKeys: Sendable {
     private struct Derived: Sendable {
         let sealing: SecretBytes
         let refreshTokens: HMACSHA256Key
+        let deviceTokens: HMACSHA256Key
+        let guessBuckets: HMACSHA256Key
     }
 
     private let derived: [Int16: Derived]
@@ -34,7 +38,9 @@ package struct MasterKeys: Sendable {
                 try HKDFSHA256.derive(from: master, salt: [], label: purpose.rawValue, count: 32)
             }
             return Derived(
-                sealing: try key(for: .sealing), refreshTokens: HMACSHA256Key(try key(for: .refreshTokens)))
+                sealing: try key(for: .sealing), refreshTokens: HMACSHA256Key(try key(for: .refreshTokens)),
+                deviceTokens: HMACSHA256Key(try key(for: .deviceTokens)),
+                guessBuckets: HMACSHA256Key(try key(for: .guessBuckets)))
         }
     }
 
@@ -45,6 +51,12 @@ package struct MasterKeys: Sendable {
 
     /// nil where this node does not hold that version: 503, never "invalid", since another node may.
     package func refreshTokenKey(version: Int16) -> HMACSHA256Key? { derived[version]?.refreshTokens }
+
+    /// nil where this node does not hold that version.
+    package func deviceTokenKey(version: Int16) -> HMACSHA256Key? { derived[version]?.deviceTokens }
+
+    /// Of the lowest version: while a new master key is brought to the nodes one by one, all count in the same buckets.
+    package var guessBucketKey: HMACSHA256Key? { derived.keys.min().flatMap { derived[$0]?.guessBuckets } }
 }
 
 package enum MasterKeyError: Error, Sendable, Equatable {

@@ -56,7 +56,7 @@ struct OpenAPITests {
 
     /// Rejections that the enum has for later and nothing throws yet.
     private static let thrownByNobody = [
-        "too-many-attempts": "tooManyAttempts", "unauthorized-client": "unauthorizedClient",
+        "unauthorized-client": "unauthorizedClient",
         "unsupported-token-type": "unsupportedTokenType", "confirmation-needed": "confirmationNeeded",
     ]
 
