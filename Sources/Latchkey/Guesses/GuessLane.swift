@@ -36,6 +36,9 @@ final class GuessLane<Item: Sendable, Answer: Sendable>: Sendable {
         self.call = call
     }
 
+    /// How many wait for the call in flight to end.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
+
     /// Not cancelled by the task's cancellation: a slot that may have been taken must be known of.
     func answer(to item: Item) async throws(PostgresError) -> Answer {
         let turn = await withCheckedContinuation { resume in
