@@ -1,5 +1,122 @@
 -- What the migrations make, as `pg_dump --schema-only --no-owner` says it. Never edited: after a new migration run
 -- LATCHKEY_WRITE_SCHEMA=1 swift test --filter SchemaTests
+CREATE FUNCTION public.give_back_guess_slots(keys bytea[], instants timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    given record;
+BEGIN
+    FOR given IN
+        SELECT s.key, s.taken_at FROM unnest(keys, instants) AS s (key, taken_at) ORDER BY s.key
+    LOOP
+        UPDATE guess_buckets AS b
+        SET slots = b.slots[:array_position(b.slots, given.taken_at) - 1]
+            || b.slots[array_position(b.slots, given.taken_at) + 1:]
+        WHERE b.key = given.key AND given.taken_at = ANY (b.slots);
+    END LOOP;
+END
+$$;
+CREATE FUNCTION public.guess_devices_with(devices uuid[], device uuid) RETURNS uuid[]
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (device = ANY (devices)) THEN devices WHEN (cardinality(devices) < 9) THEN (devices || device) ELSE (SELECT array_replace(guess_devices_with.devices, oldest.oldest, GREATEST(oldest.oldest, guess_devices_with.device)) AS array_replace FROM unnest(guess_devices_with.devices) oldest(oldest) ORDER BY oldest.oldest LIMIT 1) END;
+CREATE FUNCTION public.guess_place(name text, owner uuid, version bigint, device uuid) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    known uuid[];
+    place integer;
+BEGIN
+    PERFORM FROM users WHERE id = owner AND username = name AND password_version = version;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    SELECT d.devices INTO known FROM guess_devices d WHERE d.user_id = owner AND d.password_version = version;
+    -- The common case writes nothing and locks nothing; so does one that was pushed out, however often it comes.
+    IF guess_devices_with(known, device) = known THEN RETURN array_position(known, device); END IF;
+    INSERT INTO guess_devices AS d (user_id, password_version, devices)
+    VALUES (owner, version, ARRAY[device])
+    ON CONFLICT (user_id) DO UPDATE
+    SET password_version = version,
+        devices = CASE
+            WHEN d.password_version < version THEN ARRAY[device]
+            ELSE guess_devices_with(d.devices, device)
+        END
+    WHERE d.password_version <= version
+    RETURNING array_position(d.devices, device) INTO place;
+    RETURN place;
+END
+$$;
+CREATE FUNCTION public.guess_wait(slots timestamp with time zone[], most bigint, instant timestamp with time zone) RETURNS interval
+    LANGUAGE sql STABLE
+    RETURN (SELECT ((LEAST(slot.slot, guess_wait.instant) + '00:15:00'::interval) - guess_wait.instant) FROM unnest(guess_wait.slots) slot(slot) WHERE (slot.slot > (guess_wait.instant - '00:15:00'::interval)) ORDER BY LEAST(slot.slot, guess_wait.instant) DESC OFFSET (guess_wait.most - 1) LIMIT 1);
+CREATE FUNCTION public.take_guess_slots(accounts bytea[], addresses bytea[], device_keys bytea[], names text[], owners uuid[], versions bigint[], ids uuid[], account_limit bigint, address_limit bigint) RETURNS TABLE(place integer, taken_at timestamp with time zone, wait bigint, fills_account boolean, fills_address boolean)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    callers CONSTANT integer := cardinality(accounts);
+    places integer[] := array_fill(NULL::integer, ARRAY[callers]);
+    waits interval[] := array_fill(NULL::interval, ARRAY[callers]);
+    pause interval;
+    instant timestamptz;
+    caller integer;
+BEGIN
+    FOR caller IN
+        SELECT n FROM generate_series(1, callers) AS n WHERE device_keys[n] <> '' ORDER BY owners[n], n
+    LOOP
+        places[caller] := guess_place(names[caller], owners[caller], versions[caller], ids[caller]);
+        CONTINUE WHEN places[caller] IS NULL;
+        accounts[caller] := device_keys[caller] || set_byte('\x00', 0, places[caller]);
+        addresses[caller] := '';
+    END LOOP;
+    -- Whoever finds a bucket full already is refused by a look alone: a flood of guesses writes no row and holds no lock.
+    instant := clock_timestamp();
+    FOR caller IN 1..callers LOOP
+        waits[caller] := (
+            SELECT max(guess_wait(
+                b.slots, CASE WHEN b.key = accounts[caller] THEN account_limit ELSE address_limit END, instant))
+            FROM guess_buckets b
+            WHERE b.key IN (accounts[caller], addresses[caller])
+            HAVING NOT bool_or(instant < ANY (b.slots))
+        );
+    END LOOP;
+    INSERT INTO guess_buckets AS b (key, slots, spent_at)
+    SELECT k.key, '{}'::timestamptz[], clock_timestamp()
+    FROM generate_series(1, callers) AS n, unnest(ARRAY[accounts[n], addresses[n]]) AS k (key)
+    WHERE waits[n] IS NULL AND k.key <> ''
+    GROUP BY k.key
+    ORDER BY k.key
+    ON CONFLICT (key) DO UPDATE
+    SET slots = ARRAY(
+        SELECT LEAST(slot, clock_timestamp())
+        FROM unnest(b.slots) AS slot
+        WHERE slot > clock_timestamp() - interval '15 minutes'
+        ORDER BY 1
+    );
+    FOR caller IN 1..callers LOOP
+        place := places[caller];
+        taken_at := NULL;
+        fills_account := false;
+        fills_address := false;
+        pause := waits[caller];
+        IF pause IS NULL THEN
+            instant := clock_timestamp();
+            SELECT max(guess_wait(
+                       b.slots, CASE WHEN b.key = accounts[caller] THEN account_limit ELSE address_limit END, instant)),
+                   COALESCE(bool_or(b.key = accounts[caller] AND cardinality(b.slots) + 1 >= account_limit), false),
+                   COALESCE(bool_or(b.key = addresses[caller] AND cardinality(b.slots) + 1 >= address_limit), false)
+            INTO pause, fills_account, fills_address
+            FROM guess_buckets b
+            WHERE b.key IN (accounts[caller], addresses[caller]);
+        END IF;
+        IF pause IS NULL THEN
+            taken_at := instant;
+            UPDATE guess_buckets AS b
+            SET slots = b.slots || instant, spent_at = date_trunc('minute', instant) + interval '16 minutes'
+            WHERE b.key IN (accounts[caller], addresses[caller]);
+        END IF;
+        wait := ceil(extract(epoch FROM pause));
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
 CREATE TABLE public.audit_events (
     id bigint NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -59,6 +176,19 @@ CREATE TABLE public.feed_head (
     CONSTRAINT feed_head_seq_is_not_negative CHECK ((seq >= 0))
 )
 WITH (fillfactor='50');
+CREATE UNLOGGED TABLE public.guess_buckets (
+    key bytea NOT NULL,
+    slots timestamp with time zone[] NOT NULL,
+    spent_at timestamp with time zone NOT NULL,
+    CONSTRAINT guess_bucket_has_a_key CHECK (((octet_length(key) >= 16) AND (octet_length(key) <= 17)))
+)
+WITH (fillfactor='50');
+CREATE UNLOGGED TABLE public.guess_devices (
+    user_id uuid NOT NULL,
+    password_version bigint NOT NULL,
+    devices uuid[] NOT NULL,
+    CONSTRAINT guess_devices_are_nine_at_most CHECK (((cardinality(devices) >= 1) AND (cardinality(devices) <= 9)))
+);
 CREATE TABLE public.installation (
     single boolean DEFAULT true NOT NULL,
     fence bigint NOT NULL,
@@ -654,7 +784,9 @@ CREATE TABLE public.users (
     security_version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     password_changed_at timestamp with time zone,
+    password_version bigint DEFAULT 1 NOT NULL,
     CONSTRAINT users_email_is_short CHECK ((octet_length(email) <= 254)),
+    CONSTRAINT users_password_version_fits_32_bits CHECK (((password_version >= 1) AND (password_version <= '4294967295'::bigint))),
     CONSTRAINT users_status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text]))),
     CONSTRAINT users_username_is_folded CHECK ((username ~ '^[a-z0-9._@+-]{1,128}$'::text))
 );
@@ -698,6 +830,10 @@ ALTER TABLE ONLY public.feed_batches
     ADD CONSTRAINT feed_batches_pkey PRIMARY KEY (seq);
 ALTER TABLE ONLY public.feed_head
     ADD CONSTRAINT feed_head_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.guess_buckets
+    ADD CONSTRAINT guess_buckets_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.guess_devices
+    ADD CONSTRAINT guess_devices_pkey PRIMARY KEY (user_id);
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.key_ring
@@ -786,6 +922,7 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_username_is_unique UNIQUE (username);
 CREATE INDEX audit_events_by_actor ON public.audit_events USING btree (actor, id);
 CREATE INDEX audit_events_by_target ON public.audit_events USING btree (target, id);
+CREATE INDEX guess_buckets_by_spent_at ON public.guess_buckets USING btree (spent_at);
 CREATE INDEX revocation_entries_by_seq ON ONLY public.revocation_entries USING btree (seq);
 CREATE INDEX revocation_entries_00_seq_idx ON public.revocation_entries_00 USING btree (seq);
 CREATE INDEX revocation_entries_01_seq_idx ON public.revocation_entries_01 USING btree (seq);

@@ -2,7 +2,7 @@ import Logging
 import Postgres
 import ServiceLifecycle
 
-/// Once a minute: empties spent slots of both rings and forgets what has expired. Every node does it; nothing depends on
+/// Once a minute: empties spent slots of both rings and forgets what has expired, spent guess slots among it. Every node does it; nothing depends on
 /// it having run.
 struct Housekeeping: Service {
     private let installation: Installation
@@ -23,6 +23,7 @@ struct Housekeeping: Service {
                     _ = try await entries.emptySpentSlots()
                     _ = try await sessions.emptySpentSlot()
                     try await entries.forgetOld()
+                    try await installation.guesses.keepHouse()
                 } catch {
                     let text = (error as? PostgresError)?.description ?? "\(type(of: error))"
                     logger.notice("housekeeping will be tried again in a minute", metadata: ["error": "\(text)"])

@@ -18,6 +18,7 @@ package struct Installation: Sendable {
     package let ring: KeyRing
     package let signingKeys: SigningKeys
     package let users: Users
+    package let guesses: Guesses
     package let roles: Roles
     package let clients: Clients
     package let clientTokens: ClientTokens
@@ -56,6 +57,7 @@ package struct Installation: Sendable {
                 parameters: settings.argon2, memoryBudgetKiB: settings.hashingMemoryKiB,
                 queueWait: .seconds(settings.hashingQueueWait)))
         users = Users(database, hasher: hasher)
+        guesses = Guesses(database, masterKeys: masterKeys, limits: settings.guesses, logger: logger)
         roles = Roles(database)
         clients = Clients(
             database,
@@ -67,7 +69,7 @@ package struct Installation: Sendable {
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)
         sessions = Sessions(
-            database, users: users, masterKeys: masterKeys, issuer: issuer, revocations: revocations,
+            database, users: users, guesses: guesses, masterKeys: masterKeys, issuer: issuer, revocations: revocations,
             upgrades: upgrades, policy: settings.session, audience: settings.audience,
             resources: settings.resources, logger: logger)
         judge = TokenJudge(

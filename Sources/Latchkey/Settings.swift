@@ -23,6 +23,7 @@ package struct Settings: Sendable {
     package var argon2: Argon2Parameters
     package var hashingQueueWait: Int64
     package var hashingMemoryKiB: Int
+    package var guesses: GuessLimits
     package var keys: KeyPolicy
     package var signingAlgorithm: SignatureAlgorithm
     package var registration: Registration

@@ -92,6 +92,9 @@ package struct SettingsReader {
             argon2: argon2(),
             hashingQueueWait: seconds("hashing.queueWait", default: 2, in: 1...60),
             hashingMemoryKiB: Int(int("hashing.memoryKib", default: 262_144, in: 8...67_108_864)),
+            guesses: GuessLimits(
+                perAccount: int("login.failuresPerAccount", default: 10, in: 0...1000),
+                perAddress: int("login.failuresPerAddress", default: 100, in: 0...10_000)),
             keys: KeyPolicy(
                 publishLead: seconds("key.publishLead", default: isDev ? 45 : 3600, in: 1...31_536_000),
                 maxAge: seconds("jwks.maxAge", default: isDev ? 10 : 300, in: 1...86_400),

@@ -69,12 +69,15 @@ package struct TestInstallation: Sendable {
         return try result.get()
     }
 
-    /// Fast hashes; everything else as `latchkey dev` has it.
+    /// Fast hashes and many guesses from one address; everything else as `latchkey dev` has it, the limit of guesses for an
+    /// account too.
     package static func defaults(_ connectionString: String, keys: String) throws -> Settings {
         let values = [
             "LATCHKEY_DATABASE_URL": connectionString, "LATCHKEY_PORT": "0", "LATCHKEY_ISSUER": "http://127.0.0.1:1",
             "LATCHKEY_RESOURCES": "https://api.example", "LATCHKEY_KEYS_DIR": keys, "LATCHKEY_ARGON2_MEMORY_KIB": "64",
             "LATCHKEY_ARGON2_ITERATIONS": "1", "LATCHKEY_HASHING_MEMORY_KIB": "4096", "LATCHKEY_LOG_LEVEL": "trace",
+            // Every caller of a test has the one address of loopback.
+            "LATCHKEY_LOGIN_FAILURES_PER_ADDRESS": "10000",
         ]
         return try SettingsReader.read(
             ConfigReader(provider: EnvironmentVariablesProvider(environmentVariables: values)), profile: .dev)

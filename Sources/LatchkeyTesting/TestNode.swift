@@ -123,8 +123,17 @@ package final class TestNode: Sendable {
         try await form("/oauth2/revoke", [("token", token)])
     }
 
-    package func logIn(_ name: String, _ password: String = "correct horse") async throws -> Answer {
-        try await post("/auth/login", ["username": .string(name), "password": .string(password)])
+    /// - Parameter device: the device token to show.
+    package func logIn(
+        _ name: String, _ password: String = "correct horse", device: String? = nil
+    ) async throws -> Answer {
+        try await post(
+            "/auth/login",
+            .object(
+                JSONObject([
+                    ("username", .string(name)), ("password", .string(password)),
+                    ("device_token", device.map { .string($0) }),
+                ])))
     }
 
     /// Registers and logs in.

@@ -20,10 +20,12 @@ package struct DatabaseConfiguration: Sendable {
     }
 }
 
-/// The grouped lanes: revocations have one of their own, since the list's head is the one lock that a group waits for.
+/// The grouped lanes: revocations have one of their own, since a group waits for the list's head; so have guess slots,
+/// whose one call at a time waits for rows that other nodes hold for the length of theirs.
 package enum GroupedLane: Int, CaseIterable, Sendable {
     case hot
     case revocations
+    case guesses
 }
 
 /// The connection string may hold a password: nothing prints it.

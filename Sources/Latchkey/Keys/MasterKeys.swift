@@ -6,6 +6,8 @@ package enum MasterKeyPurpose: String, Sendable, CaseIterable {
     case sealing = "latchkey/v1/sealing-of-signing-keys"
     case refreshTokens = "latchkey/v1/refresh-tokens"
     case clientSecrets = "latchkey/v1/client-secrets"
+    case deviceTokens = "latchkey/v1/device-tokens"
+    case guessBuckets = "latchkey/v1/guess-buckets"
 }
 
 /// The master keys, by version: the one secret outside the database, and what everything secret inside it is worthless
@@ -18,6 +20,8 @@ package struct MasterKeys: Sendable {
         let sealing: SecretBytes
         let refreshTokens: HMACSHA256Key
         let clientSecrets: HMACSHA256Key
+        let deviceTokens: HMACSHA256Key
+        let guessBuckets: HMACSHA256Key
     }
 
     private let derived: [Int16: Derived]
@@ -37,7 +41,9 @@ package struct MasterKeys: Sendable {
             }
             return Derived(
                 sealing: try key(for: .sealing), refreshTokens: HMACSHA256Key(try key(for: .refreshTokens)),
-                clientSecrets: HMACSHA256Key(try key(for: .clientSecrets)))
+                clientSecrets: HMACSHA256Key(try key(for: .clientSecrets)),
+                deviceTokens: HMACSHA256Key(try key(for: .deviceTokens)),
+                guessBuckets: HMACSHA256Key(try key(for: .guessBuckets)))
         }
     }
 
@@ -51,6 +57,12 @@ package struct MasterKeys: Sendable {
 
     /// nil as above.
     package func clientSecretKey(version: Int16) -> HMACSHA256Key? { derived[version]?.clientSecrets }
+
+    /// nil as above.
+    package func deviceTokenKey(version: Int16) -> HMACSHA256Key? { derived[version]?.deviceTokens }
+
+    /// Of the lowest version: while a new master key is brought to the nodes one by one, all count in the same buckets.
+    package var guessBucketKey: HMACSHA256Key? { derived.keys.min().flatMap { derived[$0]?.guessBuckets } }
 }
 
 package enum MasterKeyError: Error, Sendable, Equatable {

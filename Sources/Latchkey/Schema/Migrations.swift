@@ -9,6 +9,7 @@ package enum Migrations {
         Migration(name: "0004_create_revocations", bytes: PackageResources._004_create_revocations_sql),
         Migration(name: "0005_create_signing_keys", bytes: PackageResources._005_create_signing_keys_sql),
         Migration(name: "0006_create_audit_events", bytes: PackageResources._006_create_audit_events_sql),
+        Migration(name: "0007_create_guess_limits", bytes: PackageResources._007_create_guess_limits_sql),
         Migration(name: "0008_add_oauth_clients", bytes: PackageResources._008_add_oauth_clients_sql),
     ]
 }

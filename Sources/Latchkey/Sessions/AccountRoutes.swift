@@ -51,7 +51,8 @@ package struct AccountRoutes: Sendable {
                 let current = try Sessions.password(checking: try body.string("current"))
                 let new = try RegistrationRoutes.newPassword(try body.string("new"))
                 let position = try await sessions.changePassword(
-                    of: id, current: current, new: new, keeping: token.sessionUniqueID, origin: origin)
+                    of: id, current: current, new: new, keeping: token.sessionUniqueID,
+                    deviceToken: try body.optionalString("device_token"), origin: origin)
                 return Response.noContent(caching: .noStore).at(position)
             }
         }

@@ -35,7 +35,9 @@ package struct SessionRoutes: Sendable {
                 try await sessions.logIn(
                     .init(
                         username: try body.string("username"), password: try body.string("password"),
-                        resources: try body.stringOrArray("resource"), scope: try body.optionalString("scope")))
+                        resources: try body.stringOrArray("resource"), scope: try body.optionalString("scope"),
+                        deviceToken: try body.optionalString("device_token")),
+                    origin: context.origin)
             }
             return Response.json(tokens.json(withSession: .shown), caching: .noStore)
         }
@@ -53,6 +55,7 @@ extension Sessions.Tokens {
                 ("refresh_token", .string(refreshToken)),
                 ("session_id", member == .shown ? .string(sessionID) : nil),
                 ("scope", .string(scopes.joined(separator: " "))),
+                ("device_token", deviceToken.map { .string($0) }),
             ]))
     }
 }

@@ -39,30 +39,29 @@ extension Sessions {
         }
     }
 
-    /// The owner changes the password: every other session ends.
-    /// - Throws: `Rejection.invalidCredentials` where `current` is not it, or it was changed meanwhile.
+    /// The owner changes the password: every other session ends, and no device is known any more.
+    /// - Throws: what `prove` does; `Rejection.invalidCredentials` also where the password was changed meanwhile.
     package func changePassword(
-        of user: UserID, current: Password, new: Password, keeping sid: UniqueID?, origin: Origin
+        of user: UserID, current: Password, new: Password, keeping sid: UniqueID?, deviceToken: String?, origin: Origin
     ) async throws -> FeedPosition {
-        let credentials = try await users.credentials(user, clientID: Client.firstParty)
-        let verdict: PasswordVerdict
-        do {
-            verdict = try await users.hasher.verify(current, against: credentials?.effectivePHC)
-        } catch {
-            throw Rejection(error)
-        }
-        guard let credentials, verdict != .differs else { throw Rejection.invalidCredentials }
-        let phc = try await users.hash(new)
-        return try await endMany(
-            .user(user, except: sid), cause: .passwordChanged, reason: nil, origin: origin,
-            event: .passwordChanged(user: user.text)
-        ) { transaction in
-            let set = UserSQL.setPassword(user, phc, ifVersion: credentials.securityVersion)
-            try expectOne(try await transaction.query(set), or: .invalidCredentials)
-        }
+        // Counted by the name, like a login: a thief of an access token gets no guesses beside those.
+        let name = try await users.user(user)?.username ?? user.text
+        return try await prove(
+            current, of: name, deviceToken: deviceToken, origin: origin,
+            reading: { try await users.credentials(user, clientID: Client.firstParty) },
+            { proof in
+                let phc = try await users.hash(new)
+                return try await endMany(
+                    .user(user, except: sid), cause: .passwordChanged, reason: nil, origin: origin,
+                    event: .passwordChanged(user: user.text)
+                ) { transaction in
+                    let set = UserSQL.setPassword(user, phc, ifVersion: proof.credentials.securityVersion)
+                    try expectOne(try await transaction.query(set), or: .invalidCredentials)
+                }
+            })
     }
 
-    /// An administrator sets it: every session ends.
+    /// An administrator sets it: every session ends, and no device is known any more.
     package func setPassword(of user: UserID, _ new: Password, origin: Origin) async throws -> FeedPosition {
         let phc = try await users.hash(new)
         return try await endMany(

@@ -12,20 +12,24 @@ extension Sessions {
         package var resources: [String]
         /// nil: `account` and all that the user's roles carry.
         package var scope: String?
+        /// What an earlier login on the same device was answered with.
+        package var deviceToken: String?
 
-        package init(username: String, password: String, resources: [String], scope: String?) {
+        package init(
+            username: String, password: String, resources: [String], scope: String?, deviceToken: String? = nil
+        ) {
             self.username = username
             self.password = password
             self.resources = resources
             self.scope = scope
+            self.deviceToken = deviceToken
         }
     }
 
-    /// Logs in by name and password: credentials, hash (no connection held meanwhile), one statement, signature.
+    /// Logs in by name and password: guess's slot, credentials, hash, one statement, signature.
     ///
-    /// - Throws: `Rejection.invalidCredentials`, the same after the same work for an unknown name, a wrong password, a
-    ///   disabled account and one without a password; `.overloaded`, `.unavailable`, `.invalidTarget`, `.invalidScope`.
-    package func logIn(_ request: LogIn) async throws -> Tokens {
+    /// - Throws: what `prove` does, `.unavailable`, `.invalidTarget`, `.invalidScope`.
+    package func logIn(_ request: LogIn, origin: Origin) async throws -> Tokens {
         let scope = try request.scope.map { try Scope.list($0) }
         if let scope, scope.isEmpty { throw Rejection.invalidScope }
         let audience = try Audience.requested(request.resources, default: audience, others: resources)
@@ -34,20 +38,19 @@ extension Sessions {
         let username = try? Username(request.username)
         let password = try Self.password(checking: request.password)
 
-        var credentials: Credentials?
-        if let username { credentials = try await users.credentials(username, clientID: Client.firstParty) }
-        let phc = credentials?.effectivePHC
-        let verdict: PasswordVerdict
-        do {
-            verdict = try await users.hasher.verify(password, against: phc)
-        } catch {
-            throw Rejection(error)
-        }
-        guard let credentials, let phc, verdict != .differs else { throw Rejection.invalidCredentials }
-        let tokens = try await open(
-            credentials, clientID: Client.firstParty, scope: scope, audience: audience)
-        if verdict == .matchesNeedsUpgrade { upgrades.schedule(credentials.id, from: phc, with: password) }
-        return tokens
+        return try await prove(
+            password, of: request.username, deviceToken: request.deviceToken, origin: origin,
+            reading: {
+                guard let username else { return nil }
+                return try await users.credentials(username, clientID: Client.firstParty)
+            },
+            { proof in
+                let tokens = try await open(proof, clientID: Client.firstParty, scope: scope, audience: audience)
+                if proof.verdict == .matchesNeedsUpgrade {
+                    upgrades.schedule(proof.credentials.id, from: proof.phc, with: password)
+                }
+                return tokens
+            })
     }
 
     static func password(checking text: String) throws -> Password {
@@ -60,8 +63,9 @@ extension Sessions {
 
     /// One statement; its row exists only where user and client still are what they were when the hash was read.
     func open(
-        _ credentials: Credentials, clientID: String, scope: [String]?, audience: [String]
+        _ proof: Proof, clientID: String, scope: [String]?, audience: [String]
     ) async throws -> Tokens {
+        let credentials = proof.credentials
         try requireFresh()
         guard let now = revocations.clock.now() else { throw Rejection.unavailable(retryAfter: 1) }
         let slot = policy.slot(bornAt: now)
@@ -75,6 +79,12 @@ extension Sessions {
         guard let row = result.first else { throw Rejection.invalidCredentials }
         metrics.opened.add()
         let minting = try Minting(row)
-        return try await tokens(minting, rid: birth.rid, generation: minting.generation)
+        guard let passwordVersion = UInt32(exactly: credentials.passwordVersion) else {
+            throw PostgresError.undecodable(column: "password_version")
+        }
+        var tokens = try await tokens(minting, rid: birth.rid, generation: minting.generation)
+        tokens.deviceToken = guesses.deviceToken(
+            for: credentials.id, passwordVersion: passwordVersion, known: proof.device, bornAt: minting.grant.issuedAt)
+        return tokens
     }
 }

@@ -9,6 +9,7 @@ package import Postgres
 package struct Sessions: Sendable {
     let database: Database
     let users: Users
+    let guesses: Guesses
     let masterKeys: MasterKeys
     let issuer: TokenIssuer
     let revocations: RevocationList
@@ -21,11 +22,13 @@ package struct Sessions: Sendable {
     package let metrics = SessionMetrics()
 
     package init(
-        _ database: Database, users: Users, masterKeys: MasterKeys, issuer: TokenIssuer, revocations: RevocationList,
-        upgrades: PasswordUpgrades, policy: SessionPolicy, audience: String, resources: [String], logger: Logger
+        _ database: Database, users: Users, guesses: Guesses, masterKeys: MasterKeys, issuer: TokenIssuer,
+        revocations: RevocationList, upgrades: PasswordUpgrades, policy: SessionPolicy, audience: String,
+        resources: [String], logger: Logger
     ) {
         self.database = database
         self.users = users
+        self.guesses = guesses
         self.masterKeys = masterKeys
         self.issuer = issuer
         self.revocations = revocations
@@ -44,6 +47,8 @@ package struct Sessions: Sendable {
         package let refreshToken: String
         package let sessionID: String
         package let scopes: [String]
+        /// A login's alone.
+        package var deviceToken: String?
     }
 
     /// Without proof that its list is fresh a node mints nothing.

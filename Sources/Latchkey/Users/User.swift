@@ -45,6 +45,8 @@ package struct Credentials: Sendable {
     package let id: UserID
     package let status: User.Status
     package let securityVersion: Int64
+    /// Raised by every change of the password; at most 32 bits.
+    package let passwordVersion: Int64
     /// nil where there is no such client.
     package let clientVersion: Int64?
     /// nil: no password opens this account.
@@ -55,6 +57,7 @@ package struct Credentials: Sendable {
         id = UserID(try row.decode("id"))
         self.status = status
         securityVersion = try row.decode("security_version")
+        passwordVersion = try row.decode("password_version")
         clientVersion = try row.decodeIfPresent("client_version")
         phc = try row.decodeIfPresent("phc", as: String.self).flatMap { try? PHCString(parsing: $0) }
     }

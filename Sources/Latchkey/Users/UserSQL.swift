@@ -30,7 +30,7 @@ package enum UserSQL {
     /// What a password is checked against, with the versions that the session's birth must find unchanged.
     private static func credentials(clientID: String) -> Query {
         """
-        SELECT id, status, security_version, phc,
+        SELECT id, status, security_version, password_version, phc,
                (SELECT c.security_version FROM clients c WHERE c.id = \(clientID)) AS client_version
         FROM users
         """
@@ -73,11 +73,13 @@ package enum UserSQL {
     }
 
     /// Those that follow raise `security_version`: what was begun under the old one gives birth to no session. They
-    /// lock the user in a mode that conflicts with a birth's FOR SHARE, and come before the user's sessions are ended.
+    /// lock the user in a mode that conflicts with a birth's FOR SHARE, and come before the user's sessions are ended. This
+    /// one raises `password_version` too, and so voids every device that the user is known by.
     package static func setPassword(_ id: UserID, _ phc: PHCString, ifVersion version: Int64?) -> Query {
         """
         UPDATE users
-        SET phc = \(phc.text), password_changed_at = clock_timestamp(), security_version = security_version + 1
+        SET phc = \(phc.text), password_changed_at = clock_timestamp(), security_version = security_version + 1,
+            password_version = password_version + 1
         WHERE id = \(id.id) AND (\(version) IS NULL OR security_version = \(version))
         """
     }

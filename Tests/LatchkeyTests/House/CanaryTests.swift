@@ -30,6 +30,13 @@ private final class Canaries: Sendable {
     func add(_ name: String, _ tokens: TestNode.Answer) {
         add("access token of \(name)", tokens.access.utf8)
         if let signature = tokens.access.split(separator: ".").last { add("signature of \(name)", signature.utf8) }
+        if !tokens["device_token"].isEmpty {
+            add("device token of \(name)", tokens["device_token"].utf8)
+            // Who reads the table of devices must not be able to make one's token.
+            add(
+                "MAC of the device token of \(name)",
+                Base64URL.decode(tokens["device_token"].utf8.dropFirst(5))?.suffix(16) ?? [])
+        }
         if !tokens.refresh.isEmpty {
             add("refresh token of \(name)", tokens.refresh.utf8)
             add("bytes of the refresh token of \(name)", Base64URL.decode(tokens.refresh.utf8.dropFirst(5)) ?? [])
@@ -125,6 +132,8 @@ struct CanaryTests {
         _ = try await node.post("/auth/register", ["username": .string(wrong + " "), "password": .string(wrong)])
         _ = try await node.logIn("canary-user", wrong)
         _ = try await node.logIn("nobody", wrong)
+        // A password where the name belongs, until the limit is reached and logged.
+        for _ in 0..<11 { _ = try await node.logIn(wrong, wrong) }
         for body in ["{\"password\":\"\(wrong)\",}", "\"\(wrong)\"", "{\"username\":\"\(wrong)", wrong] {
             _ = try await node.send(
                 .POST, "/auth/login", headers: [("content-type", "application/json")], body: Array(body.utf8))
@@ -133,7 +142,7 @@ struct CanaryTests {
 
         let born = try await node.logIn("canary-user", first)
         canaries.add("born", born)
-        let other = try await it.nodes[1].logIn("canary-user", first)
+        let other = try await it.nodes[1].logIn("canary-user", first, device: born["device_token"])
         canaries.add("other", other)
         let next = try await node.refresh(born.refresh)
         canaries.add("next", next)

@@ -7,9 +7,8 @@ import Testing
 struct FolderTests {
     /// From bottom to top. Those on one floor may use each other only as `sideways` says.
     private static let floors: [[String]] = [
-        ["Schema", "Events", "Metrics", "HTTP"], ["Revocation"], ["Keys", "Users", "Clients"], ["Tokens"], ["Sessions"],
-        ["OAuth"],
-        ["Administration"], ["Operations"], [""],
+        ["Schema", "Events", "Metrics", "HTTP"], ["Revocation"], ["Keys", "Users", "Clients"], ["Tokens", "Guesses"],
+        ["Sessions"], ["OAuth"], ["Administration"], ["Operations"], [""],
     ]
 
     /// A request's context says where an act came from, and the outermost middleware counts.
@@ -65,14 +64,33 @@ struct FolderTests {
         "feed_batches": "Revocation",
         "revocation_entries": "Revocation", "users": "Users", "roles": "Users", "user_roles": "Users",
         "clients": "Clients", "sessions": "Sessions", "key_ring": "Keys", "signing_keys": "Keys",
-        "audit_events": "Events",
+        "audit_events": "Events", "guess_buckets": "Guesses", "guess_devices": "Guesses",
     ]
+
+    /// The functions of the migrations, each with the tables that it, or one made before it that it calls, writes.
+    private static func writingFunctions(_ tables: Set<String>) throws -> [String: Set<String>] {
+        var functions: [String: Set<String>] = [:]
+        for file in try Repository.names(in: "migrations").filter({ $0 != "schema.sql" }).sorted() {
+            for match in try Repository.text("migrations/\(file)").matches(
+                of: /CREATE FUNCTION (\w+)(?s:.*?)\n(?:\$\$)?;/)
+            {
+                let text = match.0
+                var written = Set(
+                    text.matches(of: /\b(?:INSERT INTO|UPDATE|DELETE FROM|TRUNCATE) (\w+)/).map { String($0.1) })
+                for (name, theirs) in functions where text.contains("\(name)(") { written.formUnion(theirs) }
+                functions[String(match.1)] = written.intersection(tables)
+            }
+        }
+        return functions
+    }
 
     @Test("write each table from one of them only")
     func oneWriter() throws {
         let tables = try Set(
             Repository.names(in: "migrations").filter { $0 != "schema.sql" }.flatMap { file in
-                try Repository.text("migrations/\(file)").matches(of: /CREATE TABLE (\w+)/).map { String($0.1) }
+                try Repository.text("migrations/\(file)").matches(of: /CREATE (?:UNLOGGED )?TABLE (\w+)/).map {
+                    String($0.1)
+                }
             }.filter { $0.wholeMatch(of: /(sessions|revocation_entries)_\d\d/) == nil })
         #expect(tables == Set(Self.writers.keys))
 
@@ -84,6 +102,14 @@ struct FolderTests {
             for match in source.text.matches(of: pattern) where match.1 == nil {
                 let table = String(match.2 ?? match.3 ?? "")
                 if tables.contains(table) { written[table, default: []].insert(source.folder) }
+            }
+        }
+        // Who calls a function writes what it writes.
+        let functions = try Self.writingFunctions(tables)
+        #expect(functions["take_guess_slots"] == ["guess_buckets", "guess_devices"])
+        for source in try Repository.serverSources() {
+            for (name, theirs) in functions where source.text.contains("\(name)(") {
+                for table in theirs { written[table, default: []].insert(source.folder) }
             }
         }
         for (table, folder) in Self.writers { #expect(written[table] == [folder], "\(table)") }

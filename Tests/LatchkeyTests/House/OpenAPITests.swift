@@ -58,8 +58,7 @@ struct OpenAPITests {
 
     /// Rejections that the enum has for later and nothing throws yet.
     private static let thrownByNobody = [
-        "too-many-attempts": "tooManyAttempts", "unsupported-token-type": "unsupportedTokenType",
-        "confirmation-needed": "confirmationNeeded",
+        "unsupported-token-type": "unsupportedTokenType", "confirmation-needed": "confirmationNeeded",
     ]
 
     @Test("lists every problem code that a caller can meet, and no other")

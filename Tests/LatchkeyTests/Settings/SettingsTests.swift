@@ -49,6 +49,8 @@ struct SettingsTests {
         #expect(it.session.grace == 30)
         #expect(it.session.recovery == it.session.idleTTL)
         #expect(it.argon2 == .standard)
+        #expect(it.guesses.perAccount == 10)
+        #expect(it.guesses.perAddress == 100)
         #expect(it.keys.maxAge == (profile == .dev ? 10 : 300))
         #expect(it.keys.leeway == (profile == .dev ? 3 : 30))
         #expect(it.keys.publishLead == (profile == .dev ? 45 : 3600))
@@ -89,6 +91,8 @@ struct SettingsTests {
         ("LATCHKEY_ARGON2_MEMORY_KIB", "7", "8 to 1048576"), ("LATCHKEY_ARGON2_ITERATIONS", "0", "1 to 64"),
         ("LATCHKEY_ARGON2_PARALLELISM", "17", "1 to 16"), ("LATCHKEY_HASHING_QUEUE_WAIT", "0", "1 to 60 seconds"),
         ("LATCHKEY_HASHING_MEMORY_KIB", "x", "8 to 67108864"),
+        ("LATCHKEY_LOGIN_FAILURES_PER_ACCOUNT", "1001", "0 to 1000"),
+        ("LATCHKEY_LOGIN_FAILURES_PER_ADDRESS", "-1", "0 to 10000"),
         ("LATCHKEY_KEY_PUBLISH_LEAD", "0", "1 to 31536000 seconds"),
         ("LATCHKEY_JWKS_MAX_AGE", "86401", "1 to 86400 seconds"), ("LATCHKEY_CLOCK_LEEWAY", "601", "0 to 600 seconds"),
         ("LATCHKEY_SIGNING_ALGORITHM", "none", "RS256"), ("LATCHKEY_SIGNING_ALGORITHM", "HS256", "RS256"),

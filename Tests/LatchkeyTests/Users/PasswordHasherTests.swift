@@ -1,3 +1,4 @@
+import LatchkeyTesting
 import Testing
 
 @testable import Latchkey
@@ -195,6 +196,19 @@ struct PasswordHasherTests {
             _ = try await busy
             return true
         }
+    }
+
+    @Test func `has compared a password whose sender hangs up after the hash: that guess is not undone`() async throws {
+        let hasher = PasswordHasher(
+            .init(memoryBudgetKiB: Argon2Parameters.standard.memoryKiB, failureQuantum: .seconds(3_600)))
+        defer { hasher.shutdown() }
+        let password = try Password(checking: "correct horse")
+        let guess = Task { try await hasher.verify(password, against: nil) }
+        #expect(await becomesTrue { hasher.load.running == 1 })
+        // One thread: what comes after it ends after it.
+        _ = try await hasher.hash(password)
+        guess.cancel()
+        #expect(try await guess.value == .differs)
     }
 
     @Test("once shut down answers what waits and all that comes")
