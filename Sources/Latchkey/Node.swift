@@ -67,15 +67,17 @@ package struct Node: Service {
         try await prepare()
         let settings = installation.settings
         let onReady = onReady
+        var limits = settings.edge
+        limits.connections = OpenFiles.makeRoom(for: limits.connections)
         let server = Application(
             router: router(),
-            server: .http1(configuration: .init(idleTimeout: .seconds(75))),
+            server: .edge(limits),
             configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? settings.port) },
             logger: logger)
         let management = Application(
             router: managementRouter(),
-            server: .http1(configuration: .init(idleTimeout: .seconds(75))),
+            server: .edge(limits),
             configuration: .init(address: .hostname("127.0.0.1", port: settings.managementPort), serverName: nil),
             logger: logger)
         let group = ServiceGroup(
@@ -86,9 +88,19 @@ package struct Node: Service {
         try await group.run()
     }
 
+    /// One for each port: a flood of one is no reason to refuse the other.
+    private func policy() -> EdgePolicy {
+        let settings = installation.settings
+        return EdgePolicy(
+            proxies: settings.trustedProxies,
+            transport: settings.issuer.utf8.starts(with: "https://".utf8) ? .strict : .plain,
+            requests: settings.edge.requests)
+    }
+
     private func router() -> Router<LatchkeyRequestContext> {
         let router = routes()
-        router.refuseOtherMethods(heads: .generated)
+        router.refuseOtherMethods(
+            heads: .generated, open: Set([JWKSRoutes.path] + DiscoveryRoutes.paths))
         return router
     }
 
@@ -96,7 +108,7 @@ package struct Node: Service {
     package func routes() -> Router<LatchkeyRequestContext> {
         let it = installation
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(middleware: ErrorMiddleware())
+        router.add(middleware: ErrorMiddleware(policy()))
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring).add(to: router)
         DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
@@ -119,7 +131,7 @@ package struct Node: Service {
 
     private func managementRouter() -> Router<LatchkeyRequestContext> {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(middleware: ErrorMiddleware())
+        router.add(middleware: ErrorMiddleware(policy()))
         HealthRoutes(installation).add(to: router)
         router.refuseOtherMethods(heads: .generated)
         return router

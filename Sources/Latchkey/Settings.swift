@@ -10,6 +10,9 @@ package struct Settings: Sendable {
     package var host: String
     package var port: Int
     package var managementPort: Int
+    /// Who may say `X-Forwarded-For`.
+    package var trustedProxies: TrustedProxies
+    package var edge: EdgeLimits
     package var issuer: String
     /// The default `aud`.
     package var audience: String

@@ -30,7 +30,7 @@ package struct SettingsReader {
             host: string("host") ?? "127.0.0.1", port: Int(port),
             managementPort: Int(
                 int("management.port", default: port == 0 ? 0 : min(port + 1000, 65535), in: 0...65535)),
-            issuer: issuer, audience: string("audience") ?? issuer,
+            trustedProxies: trustedProxies(), edge: edge(), issuer: issuer, audience: string("audience") ?? issuer,
             resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
             keysDirectory: string("keys.dir") ?? "keys",
             accessTokenTTL: seconds("access.token.ttl", default: 600, in: 1...86_400),
@@ -90,6 +90,28 @@ package struct SettingsReader {
                     + "query, fragment or a slash at its end")
         }
         return issuer
+    }
+
+    private mutating func trustedProxies() -> TrustedProxies {
+        var ranges: [IPAddressRange] = []
+        for part in (string("trusted.proxies") ?? "").split(separator: ",") {
+            let text = part.trimmingPrefix { $0 == " " }.reversed().trimmingPrefix { $0 == " " }.reversed()
+            guard let range = IPAddressRange(String(text)) else {
+                problems.append(
+                    "LATCHKEY_TRUSTED_PROXIES is \(String(part)): it must be addresses and ranges such as 10.0.0.0/8 or "
+                        + "2001:db8::1, separated by commas, with no bits set beyond a range's length")
+                continue
+            }
+            ranges.append(range)
+        }
+        return TrustedProxies(ranges)
+    }
+
+    private mutating func edge() -> EdgeLimits {
+        var limits = EdgeLimits()
+        limits.connections = Int(int("max.connections", default: Int64(limits.connections), in: 16...1_000_000))
+        limits.requests = Int(int("max.requests", default: Int64(limits.requests), in: 1...1_000_000))
+        return limits
     }
 
     private mutating func argon2() -> Argon2Parameters {
