@@ -22,8 +22,12 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
     private var gate = RequestGate()
     private var deadlines: ConnectionDeadlines
     private var context: ChannelHandlerContext?
-    /// A head that has not ended.
+    /// A request that has not ended, and how much of it the gate has seen. Only whole requests go to the router, but for
+    /// bodies too long to be held: who drips one is not under way, and holds neither a task nor one of the places.
     private var held: ByteBuffer?
+    private var examined = 0
+    /// The head of the request that is held.
+    private var awaited: RequestHead?
     /// Requests passed on whose answers have not been written.
     private var owed = 0
     private var takesRequests = true
@@ -71,47 +75,65 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
         pass(buffer, context: context)
     }
 
+    /// Passes on whole requests, and of one with a long body what has come of it.
     private func pass(_ buffer: ByteBuffer, context: ChannelHandlerContext) {
         var rest = buffer
         var passed = 0
-        while takesRequests || gate.isInBody, passed < buffer.readableBytes {
+        reading: while takesRequests || gate.isInBody, examined < buffer.readableBytes {
             if admission == .answeredOverloaded { return refuse(.tooManyConnections, context: context) }
-            let step = gate.next(buffer.readableBytesUInt8Span.extracting(passed...))
-            switch step {
+            switch gate.next(buffer.readableBytesUInt8Span.extracting(examined...)) {
             case .wait:
-                forward(&rest, passed, context: context)
-                held = rest
                 deadlines.headBegan(now: context.eventLoop.now)
-                return
+                break reading
             case .head(let length, let head):
-                passed += length
-                headEnded(head, more: passed < buffer.readableBytes, context: context)
+                examined += length
+                headEnded(head, more: examined < buffer.readableBytes, context: context)
+                if awaited == nil { passed = examined }
             case .body(let length):
-                passed += length
+                examined += length
                 deadlines.bodyCame(length)
+                if examined - passed > EdgeLimits.heldBytes { passOn() }
+                if awaited == nil { passed = examined }
             case .end(let length):
-                passed += length
+                examined += length
+                passOn()
+                passed = examined
                 deadlines.requestEnded(owed: owed, now: context.eventLoop.now)
             case .refused(let refusal):
                 forward(&rest, passed, context: context)
                 return refuse(refusal, context: context)
             }
         }
-        // What follows a last request is dropped.
+        examined = max(0, examined - passed)
         forward(&rest, passed, context: context)
+        // What follows a last request is dropped.
+        if rest.readableBytes > 0, takesRequests || gate.isInBody { held = rest } else { examined = 0 }
     }
 
     private func headEnded(_ head: RequestHead, more: Bool, context: ChannelHandlerContext) {
-        owed += 1
-        if head.isLast { takesRequests = false }
-        if head.framing == .none {
+        let ahead = owed
+        awaited = head
+        switch head.framing {
+        case .none:
+            passOn()
             deadlines.requestEnded(owed: owed, now: context.eventLoop.now)
-        } else {
+        case .fixed(let length) where length > EdgeLimits.heldBytes:
+            passOn()
+            deadlines.bodyBegan(now: context.eventLoop.now)
+        case .fixed, .chunked:
             deadlines.bodyBegan(now: context.eventLoop.now)
         }
         guard head.wantsContinue, !more else { return }
         // Leave to go on would be read as a part of an earlier answer that is under way.
-        if owed == 1 { sayContinue(context: context) } else { owesContinue = true }
+        if ahead == 0 { sayContinue(context: context) } else { owesContinue = true }
+    }
+
+    /// The request whose head has come goes to the router.
+    private func passOn() {
+        guard let head = awaited else { return }
+        awaited = nil
+        owed += 1
+        if head.isLast { takesRequests = false }
     }
 
     private func sayContinue(context: ChannelHandlerContext) {
@@ -121,20 +143,16 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
 
     private static let continuation = ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")
 
+    /// - Parameter rest: left without the first `length` bytes.
     private func forward(_ rest: inout ByteBuffer, _ length: Int, context: ChannelHandlerContext) {
-        if length == rest.readableBytes {
-            if length > 0 { context.fireChannelRead(wrapInboundOut(rest)) }
-        } else if length > 0, let slice = rest.readSlice(length: length) {
-            context.fireChannelRead(wrapInboundOut(slice))
-        }
+        guard length > 0, let slice = rest.readSlice(length: length) else { return }
+        context.fireChannelRead(wrapInboundOut(slice))
     }
 
-    /// Nothing that follows is read. In a body the route that reads it learns why; else the router answers in its turn.
+    /// Nothing that follows is read. The route that reads a long body learns why; else the router answers in its turn.
     private func refuse(_ refusal: EdgeRefusal, context: ChannelHandlerContext) {
-        let wasInBody = gate.isInBody
-        takesRequests = false
-        gate = RequestGate()
-        held = nil
+        let wasInBody = gate.isInBody && awaited == nil
+        forget()
         deadlines.lastAnswersAwaited(now: context.eventLoop.now)
         if wasInBody {
             context.fireErrorCaught(refusal.rejection)
@@ -142,6 +160,15 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
             owed += 1
             answers.ask(for: refusal)
         }
+    }
+
+    /// Whatever has come of a further request.
+    private func forget() {
+        takesRequests = false
+        gate = RequestGate()
+        held = nil
+        examined = 0
+        awaited = nil
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -159,8 +186,7 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
             isHalfClosed = true
             // A route that waits for the rest would wait for ever, and the parser's own error has no face.
             if gate.isInBody { refuse(.cutOff, context: context) }
-            takesRequests = false
-            held = nil
+            forget()
             context.fireUserInboundEventTriggered(event)
             if owed == 0 { context.close(promise: nil) }
         default:
@@ -194,14 +220,13 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
             deadlines.allAnswered(now: context.eventLoop.now)
             return .goOn
         }
-        // What may come of a body yet is dropped.
-        gate = RequestGate()
+        forget()
         return .end
     }
 
     /// An answer was written to its end, and is not the last.
     func wentOn() {
-        if owesContinue, owed == 1, let context { sayContinue(context: context) }
+        if owesContinue, owed == (awaited == nil ? 1 : 0), let context { sayContinue(context: context) }
     }
 
     /// The last answer is with the kernel: half a close, then the caller's turn.
@@ -220,9 +245,9 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func drain(context: ChannelHandlerContext) {
         takesRequests = false
-        held = nil
         deadlines.drains(now: context.eventLoop.now)
-        if owed == 0 { context.close(promise: nil) }
+        // A body that is on its way is under way.
+        if owed == 0, !gate.isInBody { context.close(promise: nil) }
     }
 
     func tick(now: NIODeadline) {

@@ -11,6 +11,9 @@ package struct EdgeLimits: Sendable {
     /// What a connection takes of a body, whether a route reads it or not; a route's own limit is smaller.
     static let bodyBytes = 1024 * 1024
 
+    /// What is held of a request's body until it is whole: as much as any route reads where it says nothing else.
+    static let heldBytes = 16 * 1024
+
     /// From a head's first byte, or from the connection's beginning, to its end.
     package var head: TimeAmount = .seconds(10)
     /// From a head's end to the body's end.

@@ -75,7 +75,8 @@ struct RequestHead: Equatable {
         case 14 where HTTPBytes.equal(bytes, name, HTTPBytes.contentLength, .ignoringCase):
             return takeContentLength(bytes, value)
         case 17 where HTTPBytes.equal(bytes, name, HTTPBytes.transferEncoding, .ignoringCase):
-            return takeTransferEncoding(bytes, value)
+            // White space behind it is sound (RFC 9112 §5.1) and a known obfuscation; llhttp takes it for another coding.
+            return value.upperBound < line.upperBound ? .framing : takeTransferEncoding(bytes, value)
         default: break
         }
         return nil

@@ -116,6 +116,7 @@ struct RequestGateTests {
         (.framing, "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n"),
         (.framing, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked;a=b\r\n"),
         (.framing, "POST / HTTP/1.1\r\nTransfer-Encoding:\r\n"),
+        (.framing, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked \r\n"),
         (.transferCoding, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
         (.expectation, "POST / HTTP/1.1\r\nExpect: 200-ok\r\n"),
     ]
