@@ -68,15 +68,17 @@ package struct Node: Service {
         let settings = installation.settings
         let onReady = onReady
         let traffic = HTTPTraffic(routes: routes().routes.map(\.path.description))
+        var limits = settings.edge
+        limits.connections = OpenFiles.makeRoom(for: limits.connections)
         let server = Application(
             router: router(traffic),
-            server: .http1(configuration: .init(idleTimeout: .seconds(75))),
+            server: .edge(limits),
             configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? settings.port) },
             logger: logger)
         let management = Application(
             router: managementRouter(traffic),
-            server: .http1(configuration: .init(idleTimeout: .seconds(75))),
+            server: .edge(limits),
             configuration: .init(
                 address: .hostname(settings.managementHost, port: settings.managementPort), serverName: nil),
             logger: logger)
@@ -88,9 +90,19 @@ package struct Node: Service {
         try await group.run()
     }
 
+    /// One for each port: a flood of one is no reason to refuse the other.
+    private func policy() -> EdgePolicy {
+        let settings = installation.settings
+        return EdgePolicy(
+            proxies: settings.trustedProxies,
+            transport: settings.issuer.utf8.starts(with: "https://".utf8) ? .strict : .plain,
+            requests: settings.edge.requests)
+    }
+
     private func router(_ traffic: HTTPTraffic) -> Router<LatchkeyRequestContext> {
         let router = routes(counting: traffic)
-        router.refuseOtherMethods(heads: .generated)
+        router.refuseOtherMethods(
+            heads: .generated, open: Set([JWKSRoutes.path] + DiscoveryRoutes.paths))
         return router
     }
 
@@ -98,7 +110,7 @@ package struct Node: Service {
     package func routes(counting traffic: HTTPTraffic = HTTPTraffic()) -> Router<LatchkeyRequestContext> {
         let it = installation
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(middleware: ErrorMiddleware(traffic))
+        router.add(middleware: ErrorMiddleware(policy(), counting: traffic))
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring).add(to: router)
         DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
@@ -122,7 +134,7 @@ package struct Node: Service {
 
     private func managementRouter(_ traffic: HTTPTraffic) -> Router<LatchkeyRequestContext> {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(middleware: ErrorMiddleware())
+        router.add(middleware: ErrorMiddleware(policy()))
         HealthRoutes(installation).add(to: router)
         MetricsRoutes(installation, traffic: traffic).add(to: router)
         router.refuseOtherMethods(heads: .generated)

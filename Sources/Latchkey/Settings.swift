@@ -12,6 +12,9 @@ package struct Settings: Sendable {
     package var managementPort: Int
     /// The address of the management port: the loopback unless told.
     package var managementHost: String
+    /// Who may say `X-Forwarded-For`.
+    package var trustedProxies: TrustedProxies
+    package var edge: EdgeLimits
     package var issuer: String
     /// The default `aud`.
     package var audience: String

@@ -81,7 +81,7 @@ package struct SettingsReader {
             managementPort: Int(
                 int("management.port", default: port == 0 ? 0 : min(port + 1000, 65535), in: 0...65535)),
             managementHost: text("management.host", default: "127.0.0.1"),
-            issuer: issuer, audience: audience(issuer),
+            trustedProxies: trustedProxies(), edge: edge(), issuer: issuer, audience: audience(issuer),
             resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
             keysDirectory: text("keys.dir", default: "keys"),
             accessTokenTTL: seconds("accessToken.ttl", default: 600, in: 1...86_400),
@@ -154,6 +154,27 @@ package struct SettingsReader {
 
     /// What a command that serves nothing goes by.
     private static let noIssuer = "unset"
+    private mutating func trustedProxies() -> TrustedProxies {
+        var ranges: [IPAddressRange] = []
+        for part in (string("trusted.proxies") ?? "").split(separator: ",") {
+            let text = part.trimmingPrefix { $0 == " " }.reversed().trimmingPrefix { $0 == " " }.reversed()
+            guard let range = IPAddressRange(String(text)) else {
+                problems.append(
+                    "LATCHKEY_TRUSTED_PROXIES is \(String(part)): it must be addresses and ranges such as 10.0.0.0/8 or "
+                        + "2001:db8::1, separated by commas, with no bits set beyond a range's length")
+                continue
+            }
+            ranges.append(range)
+        }
+        return TrustedProxies(ranges)
+    }
+
+    private mutating func edge() -> EdgeLimits {
+        var limits = EdgeLimits()
+        limits.connections = Int(int("max.connections", default: Int64(limits.connections), in: 16...1_000_000))
+        limits.requests = Int(int("max.requests", default: Int64(limits.requests), in: 1...1_000_000))
+        return limits
+    }
 
     private mutating func argon2() -> Argon2Parameters {
         let memory = int("argon2.memoryKib", default: 19_456, in: 8...1_048_576)

@@ -18,10 +18,12 @@ package protocol LoggableError: Error {
 package struct ErrorMiddleware: RouterMiddleware {
     package typealias Context = LatchkeyRequestContext
 
+    private let policy: EdgePolicy
     private let traffic: HTTPTraffic
 
     /// - Parameter traffic: what it counts in; one of its own where nobody looks.
-    package init(_ traffic: HTTPTraffic = HTTPTraffic()) {
+    package init(_ policy: EdgePolicy = EdgePolicy(), counting traffic: HTTPTraffic = HTTPTraffic()) {
+        self.policy = policy
         self.traffic = traffic
     }
 
@@ -33,31 +35,50 @@ package struct ErrorMiddleware: RouterMiddleware {
         defer { traffic.left() }
         var context = context
         if let given = RequestID.accepted(request.headers[.xRequestID]) { context.requestID = given }
+        if !policy.proxies.isEmpty {
+            context.proxies = policy.proxies
+            context.forwardedFor = request.headers[.xForwardedFor]
+        }
 
+        let mayGoOn = policy.enter()
+        defer { policy.leave() }
         var response: Response
         do {
-            response = try await next(request, context)
-        } catch let error as HTTPParserError {
-            // Hummingbird answers this one itself and closes the connection: nothing else can be read from it.
-            throw error
+            guard mayGoOn else { throw Rejection.overloaded(retryAfter: 1) }
+            response = try await respond(to: request, context: context, next: next)
         } catch {
             let closing = error as? ClosingError
             response = answer(to: closing?.underlying ?? error, request: request, context: context)
-            if closing != nil { response.headers[.connection] = "close" }
+            // After the parser's own error nothing can be read from the connection.
+            if closing != nil || error is HTTPParserError { response.headers[.connection] = "close" }
             // RFC 9110 §9.3.2: an answer to HEAD has no body, and what follows would be read as the next answer.
             if request.method == .head { response = response.createHeadResponse() }
         }
-
-        response.headers[.xRequestID] = context.requestID
-        response.headers[.xContentTypeOptions] = "nosniff"
-        if response.status.code >= 400, response.headers[.cacheControl] == nil {
-            response.headers[.cacheControl] = "no-store"
-        }
+        complete(&response, requestID: context.requestID)
         let spent = ContinuousClock.now - start
         traffic.answered(
             context.endpointPath, method: request.method.rawValue, status: response.status.code, in: spent)
         log(response, to: request, context: context, spent: spent)
         return response
+    }
+
+    /// What no path stands for is answered here.
+    private func respond(
+        to request: Request, context: Context, next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        if request.uri.path.utf8.first == UInt8(ascii: "*") {
+            if let refusal = EdgeRefusal(path: request.uri.path) { throw refusal.rejection }
+            // RFC 9110 §9.3.7: asked of the server in general, which says that it is there.
+            if request.method == .options { return .noContent() }
+        }
+        return try await next(request, context)
+    }
+
+    /// A route's own fields stand.
+    private func complete(_ response: inout Response, requestID: String) {
+        response.headers[.xRequestID] = requestID
+        for field in policy.fields where !response.headers.contains(field.name) { response.headers.append(field) }
+        if !response.headers.contains(.cacheControl) { response.headers[.cacheControl] = "no-store" }
     }
 
     private func answer(to error: any Error, request: Request, context: Context) -> Response {
@@ -128,7 +149,7 @@ extension Rejection {
         case is CancellationError:
             // The caller has gone or the node shuts down: if anyone reads this, they may try again.
             self = .unavailable(retryAfter: 1)
-        case is IOError, is ChannelError:
+        case is IOError, is ChannelError, is HTTPParserError:
             self = .invalidRequest(description: "The connection ended before the request did.")
         case let error as any HTTPResponseError:
             self.init(status: error.status.code)
@@ -180,7 +201,7 @@ extension HTTPField.Name {
 
 extension HTTPField.Name {
     /// A name known to be a token of RFC 9110 §5.6.2.
-    fileprivate init(known name: StaticString) {
+    init(known name: StaticString) {
         guard let parsed = HTTPField.Name("\(name)") else { preconditionFailure("not a field name") }
         self = parsed
     }

@@ -20,6 +20,14 @@ package struct IPAddress: Sendable, Hashable {
         bytes = isMapped ? Array(all[12...]) : all
     }
 
+    /// RFC 5952 for IPv6.
+    package var text: String {
+        var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
+        let family = bytes.count == 4 ? AF_INET : AF_INET6
+        guard inet_ntop(family, bytes, &buffer, socklen_t(buffer.count)) != nil else { return "" }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     /// What one caller is thought to command: the IPv4 address itself, the first 64 bits of an IPv6 one.
     package var network: [UInt8] { bytes.count == 4 ? bytes : Array(bytes[..<8]) }
 }

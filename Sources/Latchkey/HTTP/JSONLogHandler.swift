@@ -1,3 +1,5 @@
+// timespec is found there or in Glibc, by what else the compiler has read in the same batch.
+internal import CDispatch
 internal import Glibc
 internal import JOSE
 package import Logging

@@ -22,6 +22,9 @@ extension Rejection {
         [.allow: methods.joined(separator: ", ")]
     }
 
+    /// RFC 9110 §12.5.3: no content coding is understood.
+    static let noCoding: HTTPFields = [.acceptEncoding: "identity"]
+
     /// RFC 9110 §10.2.3, whole seconds, at least one.
     static func retry(after seconds: Int) -> HTTPFields {
         [.retryAfter: String(max(1, seconds))]

@@ -52,6 +52,11 @@ extension Rejection {
             OAuthError(
                 status: 405, "invalid_request", "Use \(allowed.joined(separator: ", ")).",
                 headers: Self.allow(allowed))
+        case .unsupportedContentCoding, .requestTimeout, .targetTooLong, .fieldsTooLarge, .expectationFailed,
+            .methodNotImplemented, .codingNotImplemented, .versionNotSupported:
+            // HTTP's own affairs, of which RFC 6749 says nothing: what the other face says, in this one's shape.
+            OAuthError(
+                status: problem.status, "invalid_request", problem.detail, headers: problem.headers)
 
         case .registrationClosed:
             OAuthError(

@@ -67,6 +67,39 @@ extension Rejection {
             Problem(
                 status: 405, code: "method-not-allowed", title: "Method not allowed",
                 detail: "Use \(allowed.joined(separator: ", ")).", headers: Self.allow(allowed))
+        case .unsupportedContentCoding:
+            Problem(
+                status: 415, code: "unsupported-content-coding", title: "Unsupported content coding",
+                detail: "Send the body as it is, uncompressed.", headers: Self.noCoding)
+
+        case .requestTimeout:
+            Problem(
+                status: 408, code: "request-timeout", title: "Request timeout",
+                detail: "Send the whole request without pauses.")
+        case .targetTooLong:
+            Problem(
+                status: 414, code: "uri-too-long", title: "URI too long",
+                detail: "Send a target of at most \(EdgeLimits.targetBytes) bytes.")
+        case .fieldsTooLarge:
+            Problem(
+                status: 431, code: "headers-too-large", title: "Headers too large",
+                detail: "Send at most \(EdgeLimits.fieldCount) header fields, \(EdgeLimits.headBytes) bytes in all.")
+        case .expectationFailed:
+            Problem(
+                status: 417, code: "expectation-failed", title: "Expectation failed",
+                detail: "Expect nothing but 100-continue.")
+        case .methodNotImplemented:
+            Problem(
+                status: 501, code: "not-implemented", title: "Method not implemented",
+                detail: "Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.")
+        case .codingNotImplemented:
+            Problem(
+                status: 501, code: "not-implemented", title: "Transfer coding not implemented",
+                detail: "Use no transfer coding but chunked.")
+        case .versionNotSupported:
+            Problem(
+                status: 505, code: "http-version-not-supported", title: "HTTP version not supported",
+                detail: "Use HTTP/1.1.")
 
         case .registrationClosed:
             Problem(

@@ -21,6 +21,18 @@ package enum Rejection: Error, Sendable, Equatable {
     case notFound(what: String)
     /// The methods that the path has, for `Allow`.
     case methodNotAllowed(allowed: [String])
+    /// The body is compressed.
+    case unsupportedContentCoding
+
+    // The request as HTTP: RFC 9110 §15.5 and §15.6, RFC 6585 §5.
+
+    case requestTimeout
+    case targetTooLong
+    case fieldsTooLarge
+    case expectationFailed
+    case methodNotImplemented
+    case codingNotImplemented
+    case versionNotSupported
 
     // Accounts.
 

@@ -10,6 +10,8 @@ enum RequestBytes {
         guard isMediaType(headers[.contentType], type) else {
             throw Rejection.unsupportedMediaType(expected: "\(type)")
         }
+        // Compressed bytes are not read: a bomb of a thousand times their size would stand in them.
+        guard headers[.contentEncoding] == nil else { throw Rejection.unsupportedContentCoding }
         // Refused before a byte is read where the request says so itself.
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit {
             throw Rejection.bodyTooLarge(limit: limit)

@@ -18,6 +18,10 @@ package struct LatchkeyRequestContext: BearerRequestContext, RemoteAddressReques
 
     /// The other end of the connection: a proxy's where there is one.
     package let remoteAddress: SocketAddress?
+    /// Whose `forwardedFor` is believed; see `callerAddress`.
+    var proxies = TrustedProxies.none
+    /// `X-Forwarded-For` as it came.
+    var forwardedFor: String?
 
     /// The verified access token, once a middleware has verified one.
     package var accessToken: AccessToken?
@@ -25,6 +29,7 @@ package struct LatchkeyRequestContext: BearerRequestContext, RemoteAddressReques
     package init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         remoteAddress = source.channel.remoteAddress
+        // A property's first value runs no observer: the id is put into the logger below.
         requestID = RequestID.random()
         // One request, one id: not Hummingbird's counter beside ours.
         logger[metadataKey: "hb.request.id"] = nil
@@ -47,10 +52,15 @@ enum RequestID {
     /// 16 random bytes in hexadecimal.
     static func random() -> String {
         var generator = SystemRandomNumberGenerator()
-        return [generator.next() as UInt64, generator.next()].map { half in
-            let digits = String(half, radix: 16)
-            return String(repeating: "0", count: 16 - digits.utf8.count) + digits
-        }.joined()
+        let halves: (UInt64, UInt64) = (generator.next(), generator.next())
+        return String(unsafeUninitializedCapacity: 32) { digits in
+            for index in 0..<32 {
+                let half = index < 16 ? halves.0 : halves.1
+                let digit = UInt8(truncatingIfNeeded: half >> UInt64(60 - index % 16 * 4) & 0xF)
+                digits[index] = digit < 10 ? 0x30 + digit : 0x57 + digit
+            }
+            return 32
+        }
     }
 
     /// An id that came with the request, where it can do no harm in a log or a header: 1 to 64 of `A-Z a-z 0-9 . _ -`.

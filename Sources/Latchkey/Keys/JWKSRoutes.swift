@@ -3,6 +3,8 @@ package import Hummingbird
 
 /// `GET /.well-known/jwks.json` (RFC 7517 §5): encoded once, conditional (RFC 9110 §13.1.2), for anybody.
 package struct JWKSRoutes: Sendable {
+    package static let path = "/.well-known/jwks.json"
+
     private let ring: KeyRing
 
     package init(_ ring: KeyRing) {
@@ -10,18 +12,14 @@ package struct JWKSRoutes: Sendable {
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
-        router.get("/.well-known/jwks.json") { request, _ in
+        router.get(RouterPath(Self.path)) { request, _ in
             guard let jwks = ring.jwks else { throw Rejection.unavailable(retryAfter: 1) }
-            let headers: HTTPFields = [
-                .contentType: "application/json",
-                .cacheControl: "public, max-age=\(ring.policy.maxAge)",
-                .eTag: jwks.etag,
-                .accessControlAllowOrigin: "*",
-            ]
-            if Self.holds(request.headers[values: .ifNoneMatch], jwks.etag) {
-                return Response(status: .notModified, headers: headers)
+            if request.headers.contains(.ifNoneMatch),
+                Self.holds(request.headers[values: .ifNoneMatch], jwks.etag)
+            {
+                return jwks.notModified
             }
-            return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: jwks.body)))
+            return jwks.answer
         }
     }
 

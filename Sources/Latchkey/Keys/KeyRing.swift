@@ -1,3 +1,5 @@
+import HTTPTypes
+import Hummingbird
 import JOSE
 package import LatchkeyVerifier
 package import LibCrypto
@@ -7,9 +9,22 @@ import Synchronization
 
 /// The JWKS as it is served, encoded once.
 package struct EncodedJWKS: Sendable {
-    package let body: [UInt8]
     /// A strong validator (RFC 9110 §8.8.3).
     package let etag: String
+    let answer: Response
+    let notModified: Response
+
+    /// - Parameter maxAge: in seconds.
+    init(_ keys: JSONWebKeySet, maxAge: Int64) {
+        let body = keys.encoded()
+        etag = "\"\(Base64URL.encode(SHA256.digest(body)))\""
+        let headers: HTTPFields = [
+            .contentType: "application/json", .cacheControl: "public, max-age=\(maxAge)", .eTag: etag,
+            .accessControlAllowOrigin: "*",
+        ]
+        answer = Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: body)))
+        notModified = Response(status: .notModified, headers: headers)
+    }
 }
 
 /// The signing keys as this node holds them: one snapshot, read again when the database's version is a newer one. Which
@@ -23,13 +38,12 @@ package final class KeyRing: Sendable {
         /// When the next key leaves the JWKS.
         let expires: Instant?
 
-        init(version: Int64, keys: [SigningKey], now: Instant) {
+        init(version: Int64, keys: [SigningKey], now: Instant, maxAge: Int64) {
             self.version = version
             self.keys = keys
             let published = keys.filter { $0.isInJWKS(at: now) }.map(\.publicKey)
             verification = VerificationKeys(published)
-            let body = JSONWebKeySet(published).encoded()
-            jwks = EncodedJWKS(body: body, etag: "\"\(Base64URL.encode(SHA256.digest(body)))\"")
+            jwks = EncodedJWKS(JSONWebKeySet(published), maxAge: maxAge)
             expires = keys.compactMap(\.removedAt).filter { $0 > now }.min()
         }
     }
@@ -93,7 +107,8 @@ package final class KeyRing: Sendable {
         let isCurrent = state.withLock { state in
             guard let snapshot = state.snapshot, snapshot.version >= version else { return false }
             if let expires = snapshot.expires, let now, expires <= now {
-                state.snapshot = Snapshot(version: snapshot.version, keys: snapshot.keys, now: now)
+                state.snapshot = Snapshot(
+                    version: snapshot.version, keys: snapshot.keys, now: now, maxAge: policy.maxAge)
             }
             state.confirmedAt = max(state.confirmedAt ?? begun, begun)
             return true
@@ -114,7 +129,8 @@ package final class KeyRing: Sendable {
         let head = try results[1].one()
         var keys: [SigningKey] = []
         for row in results[2].rows { keys.append(try SigningKey(row)) }
-        let snapshot = Snapshot(version: try head.decode("version"), keys: keys, now: try head.decode("now"))
+        let snapshot = Snapshot(
+            version: try head.decode("version"), keys: keys, now: try head.decode("now"), maxAge: policy.maxAge)
         state.withLock { state in
             guard state.snapshot.map({ $0.version <= snapshot.version }) ?? true else { return }
             state.snapshot = snapshot

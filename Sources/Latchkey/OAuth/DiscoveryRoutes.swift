@@ -5,7 +5,9 @@ package import LibCrypto
 
 /// The metadata documents (RFC 8414, OpenID Connect Discovery 1.0): what is there, and no more.
 package struct DiscoveryRoutes: Sendable {
-    private let body: [UInt8]
+    package static let paths = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
+
+    private let answer: Response
 
     package init(issuer: String, algorithm: SignatureAlgorithm) {
         let metadata: JSONObject = [
@@ -21,19 +23,16 @@ package struct DiscoveryRoutes: Sendable {
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
             "access_token_signing_alg_values_supported": [.string(algorithm.rawValue)],
         ]
-        body = metadata.encoded()
+        answer = Response(
+            status: .ok,
+            headers: [
+                .contentType: "application/json", .cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*",
+            ], body: .init(byteBuffer: ByteBuffer(bytes: metadata.encoded())))
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
-        for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
-            router.get(RouterPath(path)) { _, _ in
-                Response(
-                    status: .ok,
-                    headers: [
-                        .contentType: "application/json", .cacheControl: "public, max-age=300",
-                        .accessControlAllowOrigin: "*",
-                    ], body: .init(byteBuffer: ByteBuffer(bytes: body)))
-            }
+        for path in Self.paths {
+            router.get(RouterPath(path)) { _, _ in answer }
         }
     }
 }

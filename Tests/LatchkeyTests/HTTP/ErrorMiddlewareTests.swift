@@ -169,9 +169,10 @@ struct ErrorMiddlewareTests {
     @Test(
         "answers 405 with the methods that a path has",
         arguments: [
-            (HTTPRequest.Method.post, "/items/1", "DELETE, GET, HEAD"), (.put, "/items/1", "DELETE, GET, HEAD"),
-            (.get, "/json", "POST"), (.head, "/json", "POST"), (.options, "/json", "POST"),
-            (.delete, "/oauth2/form", "POST"),
+            (HTTPRequest.Method.post, "/items/1", "DELETE, GET, HEAD, OPTIONS"),
+            (.put, "/items/1", "DELETE, GET, HEAD, OPTIONS"), (.trace, "/items/1", "DELETE, GET, HEAD, OPTIONS"),
+            (.get, "/json", "OPTIONS, POST"), (.head, "/json", "OPTIONS, POST"),
+            (.delete, "/oauth2/form", "OPTIONS, POST"),
         ])
     func methods(method: HTTPRequest.Method, path: String, allowed: String) async throws {
         try await Self.edge().app.test(.router) { client in

@@ -66,7 +66,7 @@ struct JWKSTests {
         try await TestInstallation.run { it in
             let answer = try await it.node.send(.POST, Self.path)
             #expect(answer.status == 405)
-            #expect(answer.header("allow") == "GET, HEAD")
+            #expect(answer.header("allow") == "GET, HEAD, OPTIONS")
         }
     }
 

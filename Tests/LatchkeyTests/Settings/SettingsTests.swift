@@ -75,6 +75,14 @@ struct SettingsTests {
         #expect(try Self.read(["LATCHKEY_PORT": "", "LATCHKEY_HOST": ""]).port == 8080)
     }
 
+    @Test("name trusted proxies by address and by range")
+    func proxies() throws {
+        #expect(try Self.read([:]).trustedProxies == .none)
+        let ranges = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"].compactMap(IPAddressRange.init)
+        let it = try Self.read(["LATCHKEY_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1 ,2001:db8::/32"])
+        #expect(it.trustedProxies == TrustedProxies(ranges) && ranges.count == 3)
+    }
+
     /// A wrong value of each, and what the refusal must say is allowed.
     static let wrong: [(name: String, value: String, allowed: String)] = [
         ("LATCHKEY_PORT", "65536", "0 to 65535"), ("LATCHKEY_PORT", "-1", "0 to 65535"),
@@ -95,6 +103,11 @@ struct SettingsTests {
         ("LATCHKEY_LOGIN_FAILURES_PER_ADDRESS", "-1", "0 to 10000"),
         ("LATCHKEY_KEY_PUBLISH_LEAD", "0", "1 to 31536000 seconds"),
         ("LATCHKEY_JWKS_MAX_AGE", "86401", "1 to 86400 seconds"), ("LATCHKEY_CLOCK_LEEWAY", "601", "0 to 600 seconds"),
+        ("LATCHKEY_MAX_CONNECTIONS", "15", "16 to 1000000"), ("LATCHKEY_MAX_REQUESTS", "0", "1 to 1000000"),
+        ("LATCHKEY_TRUSTED_PROXIES", "proxy.example", "addresses and ranges"),
+        ("LATCHKEY_TRUSTED_PROXIES", "10.0.0.1/8", "no bits set beyond"),
+        ("LATCHKEY_TRUSTED_PROXIES", "10.0.0.0/33", "addresses and ranges"),
+        ("LATCHKEY_TRUSTED_PROXIES", "fe80::1%eth0", "addresses and ranges"),
         ("LATCHKEY_SIGNING_ALGORITHM", "none", "RS256"), ("LATCHKEY_SIGNING_ALGORITHM", "HS256", "RS256"),
         ("LATCHKEY_REGISTRATION", "Open", "open, invite, closed"), ("LATCHKEY_LOG_LEVEL", "loud", "trace, debug, info"),
         ("LATCHKEY_ISSUER", "http://id.example", "https"),
