@@ -24,6 +24,7 @@ struct Housekeeping: Service {
                     _ = try await sessions.emptySpentSlot()
                     try await entries.forgetOld()
                 } catch {
+                    if Task.isCancelled { return }
                     let text = (error as? PostgresError)?.description ?? "\(type(of: error))"
                     logger.notice("housekeeping will be tried again in a minute", metadata: ["error": "\(text)"])
                 }

@@ -1,5 +1,4 @@
 import EmbeddedPostgres
-import Foundation
 import LatchkeyTesting
 import Testing
 
@@ -96,12 +95,11 @@ struct OutageTests {
     }
 
     @Test func `A server that goes is missed within two seconds and found again when it is back`() async throws {
-        let home = "/tmp/latchkey-tests-outage-\(String(UInt64.random(in: .min ... .max), radix: 16))"
-        defer { try? FileManager.default.removeItem(atPath: home) }
-        let server = try await EmbeddedPostgres.start(
-            ClusterLocation(dataDirectory: "\(home)/postgres", socketDirectory: "\(home)/socket"),
-            options: ["fsync": "off"])
-        let database = open(server.connectionString(database: "postgres"))
+        try await OwnCluster.run { try await self.stopAndRestart($0.server, $0.connectionString) }
+    }
+
+    private func stopAndRestart(_ server: EmbeddedPostgres, _ connectionString: String) async throws {
+        let database = open(connectionString)
         var notifications = database.notifications(on: "nudge").makeAsyncIterator()
         #expect(await notifications.next() == .listening)
         _ = try await database.query("SELECT 1")
@@ -121,7 +119,6 @@ struct OutageTests {
         }
         database.shutDown()
         #expect(await notifications.next() == nil)
-        await server.stop()
     }
 
     @Test func `Shutting down ends whoever waits`() async throws {
