@@ -57,36 +57,36 @@ enum Fault: String, CaseIterable, Sendable {
         try await operator_.query("SELECT pg_reload_conf()")
     }
 
-    /// Takes every slot as soon as the node's own are free.
+    /// Takes every slot, the node's own too.
     private static func fill(_ cluster: OwnCluster) async throws -> @Sendable () async throws -> Void {
-        let hogs = (0..<40).map { _ in
-            var configuration = DatabaseConfiguration(connectionString: cluster.connectionString)
+        let hogs = (0..<slots).map { _ in
+            // From the first byte: one hog must not take another for the node.
+            var configuration = DatabaseConfiguration(
+                connectionString: cluster.connectionString + " application_name=hog")
             configuration.applicationName = "hog"
             return Database(configuration)
         }
-        let full = await becomesTrue {
+        let full = await becomesTrue(within: .seconds(30)) {
             await withTaskGroup(of: Bool.self) { group in
                 for hog in hogs {
                     group.addTask {
-                        let gone = try? await hog.query(
+                        let others = try? await hog.query(
                             """
                             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                             WHERE backend_type = 'client backend' AND application_name <> 'hog'
                             """)
-                        return gone?.count == 0
+                        return others?.count == 0
                     }
                 }
-                var (refused, alone) = (0, true)
-                for await isAlone in group {
-                    if !isAlone { refused += 1 }
-                    alone = alone && refused < 40
-                }
-                return alone && refused > 0
+                return await group.reduce(0) { $0 + ($1 ? 1 : 0) } == slots
             }
         }
         guard full else { throw NeverFull() }
         return { for hog in hogs { hog.shutDown() } }
     }
+
+    /// `max_connections` of the cluster.
+    static let slots = 40
 
     struct NeverFull: Error {}
 }
