@@ -57,7 +57,9 @@ final class Pool {
 
     private func take(_ want: Want) {
         guard core.isRunning else { return want.fail(.shutDown) }
-        switch machine.lease(now: monotonicNow(), deadline: want.deadline) {
+        let now = monotonicNow()
+        guard now < want.deadline else { return want.fail(.leaseTimedOut) }
+        switch machine.lease(now: now, deadline: want.deadline) {
         case .use(let id): serve(want, with: id)
         case .wait(let waiter, let opening):
             want.waits()
