@@ -25,6 +25,7 @@ struct Housekeeping: Service {
                     try await entries.forgetOld()
                     try await installation.guesses.keepHouse()
                 } catch {
+                    if Task.isCancelled { return }
                     let text = (error as? PostgresError)?.description ?? "\(type(of: error))"
                     logger.notice("housekeeping will be tried again in a minute", metadata: ["error": "\(text)"])
                 }

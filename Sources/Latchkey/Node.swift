@@ -114,6 +114,8 @@ package struct Node: Service {
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring).add(to: router)
         DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
+        // What stands above asks the database for nothing.
+        router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
         RegistrationRoutes(it.users, registration: it.settings.registration).add(to: router)
         SessionRoutes(it.sessions).add(to: router)
         TokenRoutes(it.sessions, clients: it.clients, clientTokens: it.clientTokens).add(to: router)

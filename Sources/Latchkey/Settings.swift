@@ -7,6 +7,7 @@ package struct Settings: Sendable {
     /// A libpq connection string; secret, since it may hold a password.
     @Masked package var databaseURL: String
     package var databaseConnections: Int
+    package var failover: Failover
     package var host: String
     package var port: Int
     package var managementPort: Int
@@ -44,6 +45,14 @@ package struct Masked: Sendable, CustomStringConvertible, CustomReflectable {
 
     package var description: String { "****" }
     package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// What a failover of PostgreSQL may lose.
+package enum Failover: String, Sendable, CaseIterable {
+    /// Nothing that was acknowledged: the standby that takes over is a synchronous one.
+    case synchronous
+    /// The last commits: whatever was granted before it ends with the failover.
+    case lossy
 }
 
 /// Which defaults hold where nothing is set.

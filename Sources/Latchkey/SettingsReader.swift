@@ -2,6 +2,7 @@ package import Configuration
 import JOSE
 import LibCrypto
 import Logging
+import Postgres
 
 /// Reads `Settings` from flags, environment and file (in this order) and gathers every error on the way. Each key is
 /// spelt here as it is in a file; `LATCHKEY_` and its words in capitals are its name in the environment.
@@ -77,6 +78,7 @@ package struct SettingsReader {
         let settings = Settings(
             databaseURL: databaseURL(),
             databaseConnections: Int(int("database.connections", default: 8, in: 1...1000)),
+            failover: choice("failover", default: .lossy, of: Failover.allCases),
             host: text("host", default: "127.0.0.1"), port: Int(port),
             managementPort: Int(
                 int("management.port", default: port == 0 ? 0 : min(port + 1000, 65535), in: 0...65535)),
@@ -102,6 +104,7 @@ package struct SettingsReader {
             signingAlgorithm: choice("signing.algorithm", default: .rs256, of: [SignatureAlgorithm.rs256]),
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
+        checkTarget(settings.databaseURL)
         let keys = settings.keys
         if keys.publishLead < keys.shortestLead {
             problems.append(
@@ -118,6 +121,24 @@ package struct SettingsReader {
             "LATCHKEY_DATABASE_URL is not set: give a PostgreSQL connection string such as "
                 + "postgresql://latchkey@db.example/latchkey, or name an installation with --data DIR")
         return ""
+    }
+
+    /// libpq's environment (PGHOST) and service files count. The string is never shown: it may hold a password.
+    private mutating func checkTarget(_ url: String) {
+        guard !url.isEmpty else { return }
+        guard let target = ServerTarget(url) else {
+            problems.append(
+                "LATCHKEY_DATABASE_URL is no connection string that libpq can read: give one such as "
+                    + "postgresql://latchkey@db.example/latchkey, with as many ports as hosts, or one")
+            return
+        }
+        // Which commits a failover may take back decides which tokens it must end: nobody else can know.
+        if target.hasSeveralHosts, string("failover") == nil {
+            problems.append(
+                "LATCHKEY_FAILOVER is not set, and the database has several hosts: say `synchronous` where only a "
+                    + "synchronous standby takes over, so that no commit is lost, or `lossy` where the last commits "
+                    + "may be lost; then every session and token from before a failover ends with it")
+        }
     }
 
     private mutating func issuer(_ profile: SettingsProfile) -> String {

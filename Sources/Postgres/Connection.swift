@@ -1,24 +1,5 @@
 import CLibpq
 
-/// Several statements sent at once with one sync: one implicit transaction, or a part of an explicit one.
-struct Batch {
-    var queries: [Query]
-    /// Text of a migration, sent by the simple protocol, which alone takes several statements in one text.
-    var script: String?
-    var deadline: Int64
-    /// Called once, on the reactor's thread.
-    var completion: (BatchOutcome) -> Void
-}
-
-enum BatchOutcome: Sendable {
-    /// `warned`: the server warned meanwhile; a commit among them may not have reached its standby.
-    case done([ResultSet], warned: Bool)
-    /// Nothing since the last commit stands.
-    case refused(PostgresError)
-    /// The connection broke, or the deadline passed, with statements in flight.
-    case broken
-}
-
 /// One libpq connection, driven without blocking, always in pipeline mode. Lives on the reactor's thread alone.
 ///
 /// Statements are prepared in a round trip of their own, so that what locks rows leaves in one send: a node frozen
@@ -26,43 +7,42 @@ enum BatchOutcome: Sendable {
 final class Connection {
     enum Event { case ready, lost, notified }
 
-    /// What the server prepares: the same text with other types of binds is another statement.
-    private struct Shape: Hashable {
-        let sql: String
-        let types: [Oid]
-
-        init(_ query: Query) {
-            sql = query.sql
-            types = query.binds.map { Oid($0.type) }
-        }
-    }
-
-    private enum Phase {
+    enum Phase {
+        case lookingUp
         case connecting
+        /// No host could be reached; closed in the reactor's next turn.
+        case givenUp
         case idle
-        case preparing(Batch, [Shape], started: Int)
+        case preparing(Batch, PreparedStatements.Work)
         case running(Batch)
         case scripting(Batch)
         case closed
     }
 
     let id: Int
-    private let epoll: Int32
-    private var pg: OpaquePointer?
-    private var phase = Phase.connecting
-    private var deadline: Int64
-    private var prepared: [Shape: String] = [:]
-    private var statements = 0
+    unowned let core: ReactorCore
+    var pg: OpaquePointer?
+    var phase = Phase.givenUp
+    var deadline: Int64 = 0
+    /// The search for a server, until one is found.
+    var dial: Dial?
+    var isSetUp = false
+    var warned = false
+    /// Its number in the pool, where it is the pool's.
+    var place: Int?
+    private var prepared = PreparedStatements()
     private var results: [ResultSet] = []
     private var failure: PostgresError?
-    private var warned = false
+    /// The batch that runs began outside of a transaction, and is run for the first time.
+    private var mayRunAgain = false
+    private var values: [UnsafePointer<CChar>?] = []
+    private var formats: [CInt] = []
     private var watched: (socket: Int32, events: UInt32) = (-1, 0)
     private let onEvent: (Connection, Event) -> Void
 
-    init(id: Int, epoll: Int32, deadline: Int64, onEvent: @escaping (Connection, Event) -> Void) {
+    init(id: Int, core: ReactorCore, onEvent: @escaping (Connection, Event) -> Void) {
         self.id = id
-        self.epoll = epoll
-        self.deadline = deadline
+        self.core = core
         self.onEvent = onEvent
     }
 
@@ -83,102 +63,89 @@ final class Connection {
         }
     }
 
-    func connect(to conninfo: String) {
-        pg = Self.start(conninfo)
-        guard pg != nil, PQstatus(pg) != CONNECTION_BAD else {
-            // Told in the reactor's next turn: whoever opens this connection does not hold it yet.
-            deadline = 0
-            return
+    /// `due` has come.
+    func expire() {
+        switch phase {
+        case .idle, .closed: break
+        case .givenUp: close()
+        case .lookingUp, .connecting, .preparing, .running, .scripting:
+            guard isSetUp else { return tryNext() }
+            core.suspectSilence()
+            close()
         }
-        PQsetNoticeReceiver(
-            pg,
-            { context, result in
-                guard let context, let result, let severity = PQresultErrorField(result, CInt(LK_DIAG_SEVERITY))
-                else { return }
-                if severity[0] == 0x57 /* W of WARNING */ {
-                    Unmanaged<Connection>.fromOpaque(context).takeUnretainedValue().warned = true
-                }
-            }, Unmanaged.passUnretained(self).toOpaque())
-        watch(LK_EPOLLOUT)
     }
 
     /// The connection must be idle.
     func run(_ batch: Batch) {
+        mayRunAgain = batch.script == nil && isClean
+        begin(batch)
+    }
+
+    private func begin(_ batch: Batch) {
         deadline = batch.deadline
         results = []
         failure = nil
         warned = false
         if let script = batch.script {
             phase = .scripting(batch)
-            guard PQexitPipelineMode(pg) == 1, PQsendQuery(pg, script) == 1 else { return close() }
+            guard PQexitPipelineMode(pg) == 1, PQsendQuery(pg, script) == 1 else { return broke() }
             return flush()
         }
-        var shapes: [Shape] = []
-        for shape in batch.queries.map(Shape.init) where prepared[shape] == nil && !shapes.contains(shape) {
-            shapes.append(shape)
+        if let names = prepared.names(of: batch.queries) { return send(batch, names) }
+        let work = prepared.work(
+            for: batch.queries, in: PQtransactionStatus(pg) == PQTRANS_INERROR ? .aborted : .sound)
+        phase = .preparing(batch, work)
+        if work.dropsAll {
+            guard PQsendQueryParams(pg, "DEALLOCATE ALL", 0, nil, nil, nil, nil, 1) == 1 else { return broke() }
         }
-        if shapes.isEmpty { return send(batch) }
-        phase = .preparing(batch, shapes, started: statements)
-        for shape in shapes {
-            statements += 1
+        for (shape, name) in work.shapes {
             let count = CInt(shape.types.count)
-            guard PQsendPrepare(pg, "s\(statements)", shape.sql, count, shape.types) == 1 else { return close() }
+            guard PQsendPrepare(pg, name, shape.sql, count, shape.types) == 1 else { return broke() }
         }
-        guard PQpipelineSync(pg) == 1 else { return close() }
+        guard PQpipelineSync(pg) == 1 else { return broke() }
         flush()
     }
 
-    private func send(_ batch: Batch) {
+    private func send(_ batch: Batch, _ names: [String]) {
         phase = .running(batch)
-        for query in batch.queries {
-            guard let name = prepared[Shape(query)], send(query, named: name) else { return close() }
+        for (query, name) in zip(batch.queries, names) {
+            guard send(query, named: name) else { return broke() }
         }
-        guard PQpipelineSync(pg) == 1 else { return close() }
+        guard PQpipelineSync(pg) == 1 else { return broke() }
         flush()
     }
 
     private func send(_ query: Query, named name: String) -> Bool {
-        var buffer: [UInt8] = []
-        var offsets: [Int?] = []
-        var lengths: [CInt] = []
-        for bind in query.binds {
-            offsets.append(bind.bytes == nil ? nil : buffer.count)
-            lengths.append(CInt(bind.bytes?.count ?? 0))
-            buffer += bind.bytes ?? []
-        }
-        buffer.append(0)  // an empty value still needs an address
-        let formats = [CInt](repeating: 1, count: lengths.count)
-        return buffer.withUnsafeBytes { bytes in
-            let base = bytes.bindMemory(to: CChar.self).baseAddress
-            let values = offsets.map { offset in offset.flatMap { base?.advanced(by: $0) } }
-            return PQsendQueryPrepared(pg, name, CInt(values.count), values, lengths, formats, 1) == 1
+        let count = query.lengths.count
+        if formats.count < count { formats = [CInt](repeating: 1, count: count) }
+        return name.withCString { name in
+            query.bytes.withUnsafeBytes { bytes in
+                // An empty value still needs an address, any; none would be NULL.
+                let base = bytes.bindMemory(to: CChar.self).baseAddress ?? name
+                values.removeAll(keepingCapacity: true)
+                var offset = 0
+                for length in query.lengths {
+                    values.append(length < 0 ? nil : base + offset)
+                    offset += max(0, Int(length))
+                }
+                return PQsendQueryPrepared(pg, name, CInt(count), values, query.lengths, formats, 1) == 1
+            }
         }
     }
 
     /// epoll says that the socket is ready.
     func ready() {
         switch phase {
-        case .closed: break
+        case .closed, .givenUp, .lookingUp: break
         case .connecting: pollConnecting()
         case .idle, .preparing, .running, .scripting:
-            guard PQconsumeInput(pg) == 1 else { return close() }
+            guard PQconsumeInput(pg) == 1 else { return broke() }
             receive()
             drainNotifications()
-            if case .closed = phase { return }
-            flush()
-        }
-    }
-
-    private func pollConnecting() {
-        switch PQconnectPoll(pg) {
-        case PGRES_POLLING_READING: watch(LK_EPOLLIN)
-        case PGRES_POLLING_WRITING: watch(LK_EPOLLOUT)
-        case PGRES_POLLING_OK:
-            guard PQsetnonblocking(pg, 1) == 0, PQenterPipelineMode(pg) == 1 else { return close() }
-            watch(LK_EPOLLIN)
-            phase = .idle
-            onEvent(self, .ready)
-        default: close()
+            switch phase {
+            case .idle, .preparing, .running, .scripting: flush()
+            case .closed, .givenUp, .lookingUp, .connecting: break
+            }
         }
     }
 
@@ -186,7 +153,7 @@ final class Connection {
         switch PQflush(pg) {
         case 0: watch(LK_EPOLLIN)
         case 1: watch(LK_EPOLLIN | LK_EPOLLOUT)  // read and write by turns, or both sides wait on full buffers
-        default: close()
+        default: broke()
         }
     }
 
@@ -208,18 +175,18 @@ final class Connection {
                 let refusal = refusal(result)
                 PQclear(result)
                 // libpq's own word, not the server's: what the server did is not known.
-                guard let refusal else { return close() }
+                guard let refusal else { return broke() }
                 if failure == nil { failure = refusal }
             case PGRES_PIPELINE_ABORTED:
                 PQclear(result)
             case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
                 PQclear(result)
-                return close()  // nobody feeds it; PQgetResult would say so for ever
+                return broke()  // nobody feeds it; PQgetResult would say so for ever
             default:
                 results.append(ResultSet(result))
             }
         }
-        if PQstatus(pg) == CONNECTION_BAD { close() }
+        if PQstatus(pg) == CONNECTION_BAD { broke() }
     }
 
     private func refusal(_ result: OpaquePointer) -> PostgresError? {
@@ -230,26 +197,33 @@ final class Connection {
 
     private func synced() {
         switch phase {
-        case .preparing(let batch, let shapes, let started):
-            for (offset, shape) in shapes.prefix(results.count).enumerated() {
-                prepared[shape] = "s\(started + offset + 1)"
+        case .preparing(let batch, let work):
+            for (shape, name) in work.shapes.prefix(max(0, results.count - (work.dropsAll ? 1 : 0))) {
+                prepared.didPrepare(shape, as: name)
             }
             results = []
-            if let failure { finish(batch, .refused(failure)) } else { send(batch) }
+            if let failure { return finish(batch, .refused(failure)) }
+            guard let names = prepared.names(of: batch.queries) else { return broke() }
+            send(batch, names)
         case .running(let batch):
-            if let failure {
-                // A changed table or a lost statement (0A000, 26000): prepare afresh the next time.
-                if ["0A000", "26000"].contains(failure.sqlState) { prepared = [:] }
-                finish(batch, .refused(failure))
-            } else {
-                finish(batch, .done(results, warned: warned))
+            guard let failure else { return finish(batch, .done(results, warned: warned)) }
+            if failure.isStalePlan {
+                prepared.forget()
+                // The whole batch was rolled back, so it may run again; a part of a transaction may not.
+                if mayRunAgain, PQtransactionStatus(pg) == PQTRANS_IDLE {
+                    mayRunAgain = false
+                    return begin(batch)
+                }
             }
-        case .connecting, .idle, .scripting, .closed: close()
+            finish(batch, .refused(failure))
+            // Another of the hosts is, or will be, the one that takes writes.
+            if failure.sqlState == "25006", core.target?.hasSeveralHosts == true { close() }
+        case .lookingUp, .connecting, .givenUp, .idle, .scripting, .closed: broke()
         }
     }
 
     private func finishScript(_ batch: Batch) {
-        guard PQstatus(pg) == CONNECTION_OK, PQenterPipelineMode(pg) == 1 else { return close() }
+        guard PQstatus(pg) == CONNECTION_OK, PQenterPipelineMode(pg) == 1 else { return broke() }
         finish(batch, failure.map { .refused($0) } ?? .done(results, warned: warned))
     }
 
@@ -269,32 +243,49 @@ final class Connection {
         if any { onEvent(self, .notified) }
     }
 
+    /// The connection does not work: the end, or the next host where it never came to be used.
+    private func broke() {
+        if isSetUp { close() } else if case .closed = phase {} else { tryNext() }
+    }
+
     /// Closes the socket; what was in flight is told that its outcome is unknown. A deadline ends here too: the server
     /// may still finish the statement, and nobody waits for it.
     func close() {
         let last = phase
         guard case .closed = last else {
             phase = .closed
-            PQfinish(pg)
-            pg = nil
+            disconnect()
+            core.forget(id)
             switch last {
-            case .preparing(let batch, _, _), .running(let batch), .scripting(let batch): batch.completion(.broken)
-            case .connecting, .idle, .closed: break
+            case .preparing(let batch, _), .running(let batch), .scripting(let batch): batch.completion(.broken)
+            case .lookingUp, .connecting, .givenUp, .idle, .closed: break
             }
             return onEvent(self, .lost)
         }
     }
 
-    private func watch(_ events: UInt32) {
+    func disconnect() {
+        PQfinish(pg)
+        pg = nil
+        prepared = PreparedStatements()
+        watched = (-1, 0)
+    }
+
+    func watch(_ events: UInt32) {
         let socket = PQsocket(pg)
         guard socket >= 0 else { return }
-        // While libpq connects (the next of several hosts or addresses) another socket may bear the same number.
+        // While libpq connects (the next address of a name) another socket may bear the same number.
         if case .connecting = phase {} else if watched == (socket, events) { return }
         var event = epoll_event(events: events, data: epoll_data_t(u64: UInt64(id)))
         // The kernel forgets a closed socket by itself.
-        if epoll_ctl(epoll, EPOLL_CTL_MOD, socket, &event) != 0 {
-            epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &event)
+        if epoll_ctl(core.epoll, EPOLL_CTL_MOD, socket, &event) != 0 {
+            epoll_ctl(core.epoll, EPOLL_CTL_ADD, socket, &event)
         }
         watched = (socket, events)
     }
+}
+
+extension PostgresError {
+    /// A prepared statement's table has changed under it (0A000), or the server does not know it (26000).
+    fileprivate var isStalePlan: Bool { sqlState == "0A000" || sqlState == "26000" }
 }

@@ -9,10 +9,10 @@ package struct DatabaseConfiguration: Sendable {
     package var maximumConnections = 8
     /// How many may wait for a connection, or in one grouped lane, before the next is refused.
     package var maximumWaiting = 10_000
-    /// Nanoseconds.
+    /// Nanoseconds from looking the name up to a session that is set up, all hosts and addresses together.
     package var connectTimeout: Int64 = 2_000_000_000
-    /// Nanoseconds from the call to the answer, waiting for a connection included. Past it the connection is closed. A
-    /// lease or transaction may wait so long for its connection, and then lasts as long again.
+    /// Nanoseconds from the call to the answer, or to the end of a lease or transaction; waiting for a connection
+    /// included. Past it the connection is closed.
     package var statementTimeout: Int64 = 2_000_000_000
 
     package init(connectionString: String) {
@@ -37,9 +37,14 @@ package final class Database: Sendable {
     let reactor: Reactor
     package let configuration: DatabaseConfiguration
 
-    package init(_ configuration: DatabaseConfiguration) {
+    package convenience init(_ configuration: DatabaseConfiguration) {
+        self.init(configuration, lookUp: Resolver.system)
+    }
+
+    /// - Parameter lookUp: what finds a name's addresses, on a thread of its own.
+    init(_ configuration: DatabaseConfiguration, lookUp: @escaping Resolver.LookUp) {
         self.configuration = configuration
-        reactor = Reactor(configuration)
+        reactor = Reactor(configuration, lookUp: lookUp)
     }
 
     deinit {
@@ -53,21 +58,23 @@ package final class Database: Sendable {
 
     /// An autocommit statement in the next commit group. It must not wait for a row lock (FOR UPDATE SKIP LOCKED).
     package func grouped(_ query: Query, in lane: GroupedLane = .hot) async throws(PostgresError) -> ResultSet {
-        let deadline = monotonicNow() + configuration.statementTimeout
-        return try await answer { complete in
-            self.reactor.post { core in
-                core.lanes[lane.rawValue].add(.init(query: query, deadline: deadline, completion: complete))
-            }
+        let deadline = deadline(nil)
+        return try await reactor.answer { core, reply in
+            core.lanes[lane.rawValue].add(query, deadline: deadline, reply)
         }
     }
 
     /// One autocommit statement on a connection of the pool.
     @discardableResult
     package func query(_ query: Query) async throws(PostgresError) -> ResultSet {
-        let deadline = monotonicNow() + configuration.statementTimeout
-        return try await answer { complete in
-            self.reactor.post { $0.pool.run(query, deadline: deadline, complete) }
-        }
+        let deadline = deadline(nil)
+        return try await reactor.answer { core, reply in core.pool.run(query, deadline: deadline, reply) }
+    }
+
+    /// When what is asked now must be over.
+    private func deadline(_ timeout: Int64?) -> Int64 {
+        let timeout = timeout ?? configuration.statementTimeout
+        return monotonicNow() + (Patience.current?.bounded(timeout) ?? timeout)
     }
 
     /// Several statements in one send and one transaction. Each is prepared before the first is executed, so none may
@@ -80,6 +87,7 @@ package final class Database: Sendable {
     }
 
     /// A connection of the pool for as long as `body` runs.
+    /// - Parameter timeout: nanoseconds for all of it; nil: the statement timeout.
     package func lease<R: Sendable>(
         timeout: Int64? = nil, _ body: (Lease) async throws(PostgresError) -> R
     ) async throws(PostgresError) -> R {
@@ -107,16 +115,8 @@ package final class Database: Sendable {
     }
 
     private func takeLease(_ timeout: Int64?) async throws(PostgresError) -> Lease {
-        let timeout = timeout ?? configuration.statementTimeout
-        let deadline = monotonicNow() + timeout
-        let reactor = reactor
-        return try await answer { complete in
-            reactor.post { core in
-                core.pool.lease(deadline: deadline) { granted in
-                    complete(granted.map { Lease(reactor, $0, timeout: timeout) })
-                }
-            }
-        }
+        let deadline = deadline(timeout)
+        return try await reactor.answer { core, reply in core.pool.lease(deadline: deadline, reply) }
     }
 
     /// LISTEN on `channel`. The stream ends with the database.
@@ -127,16 +127,4 @@ package final class Database: Sendable {
         if !posted { continuation.finish() }
         return stream
     }
-}
-
-/// Turns a completion on the reactor's thread into an answer. `start` is false where the reactor is shut down.
-func answer<T: Sendable>(
-    _ start: (@escaping @Sendable (Result<T, PostgresError>) -> Void) -> Bool
-) async throws(PostgresError) -> T {
-    let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<T, PostgresError>, Never>) in
-        if !start({ continuation.resume(returning: $0) }) {
-            continuation.resume(returning: .failure(.unavailable(.shutDown)))
-        }
-    }
-    return try result.get()
 }

@@ -7,10 +7,10 @@
 ///
 /// Members must be statements that wait for no row lock. Lives on the reactor's thread.
 final class GroupLane {
-    struct Member {
+    private struct Member {
         let query: Query
         let deadline: Int64
-        let completion: @Sendable (Result<ResultSet, PostgresError>) -> Void
+        let reply: Reply<ResultSet>
     }
 
     /// libpq begins to send when its buffer holds 8 KiB. A group below that leaves in one send together with its sync,
@@ -21,8 +21,9 @@ final class GroupLane {
     private var connection: Connection?
     private var isReady = false
     private var waiting: [Member] = []
-    private var failures = 0
-    private var openNotBefore: Int64 = 0
+    /// No member's deadline is earlier; it may be that of one who has left.
+    private var earliest = Int64.max
+    private var backoff = Backoff()
     private(set) var groups = GroupSizes()
     private(set) var retriedAlone: UInt64 = 0
 
@@ -30,12 +31,19 @@ final class GroupLane {
         self.core = core
     }
 
-    func add(_ member: Member) {
-        guard core.isRunning else { return member.completion(.failure(.unavailable(.shutDown))) }
+    func add(_ query: Query, deadline: Int64, _ reply: Reply<ResultSet>) {
+        guard core.isRunning else { return reply.answer(.failure(.unavailable(.shutDown))) }
         guard waiting.count < core.configuration.maximumWaiting else {
-            return member.completion(.failure(.unavailable(.tooManyWaiting)))
+            return reply.answer(.failure(.unavailable(.tooManyWaiting)))
         }
-        waiting.append(member)
+        reply.stage = .waiting
+        waiting.append(Member(query: query, deadline: deadline, reply: reply))
+        earliest = min(earliest, deadline)
+    }
+
+    /// The caller waits no longer.
+    func withdraw(_ caller: ObjectIdentifier) {
+        waiting.removeAll { ObjectIdentifier($0.reply) == caller }
     }
 
     var waitingCount: Int { waiting.count }
@@ -43,53 +51,61 @@ final class GroupLane {
 
     /// When `pump` must be called next though nothing arrives.
     var due: Int64? {
-        guard let first = waiting.first else { return nil }
-        return connection == nil ? min(first.deadline, openNotBefore) : first.deadline
+        guard !waiting.isEmpty else { return nil }
+        return connection == nil ? min(earliest, backoff.notBefore) : earliest
     }
 
     /// Called after every turn of the reactor: all that has arrived in it goes out together.
     func pump() {
         guard !waiting.isEmpty else { return }
         let now = monotonicNow()
-        if connection == nil, now >= openNotBefore { open() }
+        if connection == nil, now >= backoff.notBefore { open() }
         expire(now)
         guard let connection, isReady, connection.isIdle, !waiting.isEmpty else { return }
-        var bytes = 0
-        var group: [Member] = []
-        for member in waiting {
-            bytes += member.query.wireSize
-            if bytes > Self.maximumBytes, !group.isEmpty { break }
-            group.append(member)
-        }
-        waiting.removeFirst(group.count)
-        let members = group
+        let (members, queries, deadline) = takeGroup()
         groups.record(members.count)
-        let deadline = members.map(\.deadline).min() ?? now
         connection.run(
-            Batch(queries: members.map(\.query), deadline: deadline) { [unowned self] outcome in
+            Batch(queries: queries, deadline: deadline) { [unowned self] outcome in
                 switch outcome {
                 case .done(let results, warned: false) where results.count == members.count:
-                    for (member, result) in zip(members, results) { member.completion(.success(result)) }
+                    for (member, result) in zip(members, results) { member.reply.answer(.success(result)) }
                 case .done, .broken:
-                    for member in members { member.completion(.failure(.unknownOutcome)) }
+                    for member in members { member.reply.answer(.failure(.unknownOutcome)) }
                 case .refused:
-                    retryAlone(members)
+                    retriedAlone += UInt64(members.count)
+                    for member in members where member.reply.stage == .inFlight {
+                        core.pool.run(member.query, deadline: member.deadline, member.reply)
+                    }
                 }
             })
     }
 
-    private func retryAlone(_ members: [Member]) {
-        retriedAlone += UInt64(members.count)
-        for member in members {
-            core.pool.run(member.query, deadline: member.deadline, member.completion)
+    /// As many of those who wait as leave in one send, and the earliest of their deadlines.
+    private func takeGroup() -> (members: [Member], queries: [Query], deadline: Int64) {
+        var (bytes, count, deadline) = (0, 0, Int64.max)
+        var queries: [Query] = []
+        for member in waiting {
+            bytes += member.query.wireSize
+            if bytes > Self.maximumBytes, count > 0 { break }
+            count += 1
+            deadline = min(deadline, member.deadline)
+            member.reply.stage = .inFlight
+            queries.append(member.query)
         }
+        if count == waiting.count {
+            defer { waiting = [] }
+            return (waiting, queries, deadline)
+        }
+        defer { waiting.removeFirst(count) }
+        return (Array(waiting.prefix(count)), queries, deadline)
     }
 
     private func expire(_ now: Int64) {
-        guard let first = waiting.first, first.deadline <= now else { return }
+        guard earliest <= now else { return }
         let late = waiting.filter { $0.deadline <= now }
         waiting.removeAll { $0.deadline <= now }
-        for member in late { member.completion(.failure(.unavailable(.leaseTimedOut))) }
+        earliest = waiting.map(\.deadline).min() ?? .max
+        for member in late { member.reply.answer(.failure(.unavailable(.leaseTimedOut))) }
     }
 
     private func open() {
@@ -97,27 +113,24 @@ final class GroupLane {
             switch event {
             case .ready:
                 isReady = true
-                failures = 0
+                backoff.succeeded()
             case .lost:
                 connection = nil
-                if !isReady { cannotConnect() }
+                if !isReady {
+                    // Nobody who waits will fare better for now: they are told at once.
+                    backoff.failed(now: monotonicNow(), chance: .random(in: .min ... .max))
+                    fail(.cannotConnect)
+                }
                 isReady = false
             case .notified: break
             }
         }
     }
 
-    /// Nobody who waits will fare better for now: they are told at once.
-    private func cannotConnect() {
-        failures += 1
-        openNotBefore = monotonicNow() + min(1_000_000_000, 50_000_000 << Int64(min(failures - 1, 5)))
-        fail(.cannotConnect)
-    }
-
     private func fail(_ reason: PostgresError.Unavailability) {
         let members = waiting
         waiting = []
-        for member in members { member.completion(.failure(.unavailable(reason))) }
+        for member in members { member.reply.answer(.failure(.unavailable(reason))) }
     }
 
     func shutDown() {

@@ -5,10 +5,10 @@ package final class Lease: @unchecked Sendable {
     private let connection: Connection
     private let deadline: Int64
 
-    init(_ reactor: Reactor, _ connection: Connection, timeout: Int64) {
+    init(_ reactor: Reactor, _ connection: Connection, deadline: Int64) {
         self.reactor = reactor
         self.connection = connection
-        deadline = monotonicNow() + timeout
+        self.deadline = deadline
     }
 
     package enum Commits { case yes, no }
@@ -21,31 +21,38 @@ package final class Lease: @unchecked Sendable {
 
     /// Statements in one send, with one sync. After a commit that was warned of, the outcome is unknown.
     package func batch(_ queries: [Query], commits: Commits) async throws(PostgresError) -> [ResultSet] {
-        try await run(queries, script: nil, commits: commits)
+        try await run(queries, script: nil, commits: commits, .heeded)
     }
 
     /// A text of several statements (a migration).
     func script(_ text: String) async throws(PostgresError) {
-        _ = try await run([], script: text, commits: .no)
+        _ = try await run([], script: text, commits: .no, .heeded)
     }
 
-    private func run(_ queries: [Query], script: String?, commits: Commits) async throws(PostgresError) -> [ResultSet] {
-        try await answer { complete in
-            self.reactor.post { core in
-                // Lost since the last statement, or late: this one is not sent, and its fate is known.
-                guard self.connection.isIdle else { return complete(.failure(.unavailable(.cannotConnect))) }
-                guard monotonicNow() < self.deadline else { return complete(.failure(.unavailable(.leaseTimedOut))) }
-                core.pool.statements += UInt64(queries.count)
-                self.connection.run(
-                    Batch(queries: queries, script: script, deadline: self.deadline) { outcome in
-                        switch outcome {
-                        case .done(_, warned: true) where commits == .yes: complete(.failure(.unknownOutcome))
-                        case .done(let results, _): complete(.success(results))
-                        case .refused(let error): complete(.failure(error))
-                        case .broken: complete(.failure(.unknownOutcome))
-                        }
-                    })
-            }
+    /// One statement that cleans up, whether or not the task was cancelled. Where it is not done, the connection ends,
+    /// and the server cleans up.
+    func cleanUp(_ query: Query) async {
+        do { _ = try await run([query], script: nil, commits: .no, .ignored) } catch { discard() }
+    }
+
+    private func run(
+        _ queries: [Query], script: String?, commits: Commits, _ cancellation: Cancellation
+    ) async throws(PostgresError) -> [ResultSet] {
+        try await reactor.answer(cancellation) { [self] core, reply in
+            // Lost since the last statement, or late: this one is not sent, and its fate is known.
+            guard connection.isIdle else { return reply.answer(.failure(.unavailable(.cannotConnect))) }
+            guard monotonicNow() < deadline else { return reply.answer(.failure(.unavailable(.leaseTimedOut))) }
+            reply.stage = .inFlight
+            core.pool.statements += UInt64(queries.count)
+            connection.run(
+                Batch(queries: queries, script: script, deadline: deadline) { outcome in
+                    switch outcome {
+                    case .done(_, warned: true) where commits == .yes: reply.answer(.failure(.unknownOutcome))
+                    case .done(let results, _): reply.answer(.success(results))
+                    case .refused(let error): reply.answer(.failure(error))
+                    case .broken: reply.answer(.failure(.unknownOutcome))
+                    }
+                })
         }
     }
 

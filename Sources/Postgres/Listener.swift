@@ -11,6 +11,7 @@ final class Listener {
     private let channel: StaticString
     private let continuation: AsyncStream<Notification>.Continuation
     private var isListening = false
+    private var backoff = Backoff()
 
     init(channel: StaticString, _ continuation: AsyncStream<Notification>.Continuation) {
         self.channel = channel
@@ -25,7 +26,10 @@ final class Listener {
             switch event {
             case .ready: listen(on: connection)
             case .notified: continuation.yield(.notified)
-            case .lost: core.after(250_000_000) { self.start(core) }
+            case .lost:
+                // After a connection that worked, too: a server may take connections and drop them at once.
+                backoff.failed(now: monotonicNow(), chance: .random(in: .min ... .max))
+                core.at(backoff.notBefore) { self.start(core) }
             }
         }
     }
@@ -33,11 +37,12 @@ final class Listener {
     private func listen(on connection: Connection) {
         guard !isListening else { return }
         isListening = true
-        let continuation = continuation
         let deadline = monotonicNow() + 2_000_000_000
         connection.run(
-            Batch(queries: ["LISTEN \(literal: channel)"], deadline: deadline) { [unowned connection] outcome in
-                guard case .done = outcome else { return connection.close() }
+            Batch(queries: ["LISTEN \(literal: channel)"], deadline: deadline) {
+                [weak self, unowned connection] outcome in
+                guard let self, case .done = outcome else { return connection.close() }
+                backoff.succeeded()
                 continuation.yield(.listening)
             })
     }

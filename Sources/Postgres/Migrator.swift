@@ -80,7 +80,7 @@ package struct Migrator: Sendable {
             }
             let result: Outcome
             do { result = .success(try await apply(lease)) } catch { result = .failure(error) }
-            _ = try? await lease.query("SELECT pg_advisory_unlock(hashtextextended('latchkey.migrate', 0))")
+            await lease.cleanUp("SELECT pg_advisory_unlock(hashtextextended('latchkey.migrate', 0))")
             return result
         }
         return try outcome.get()
@@ -116,7 +116,7 @@ package struct Migrator: Sendable {
                             "COMMIT",
                         ], commits: .yes)
                 } catch {
-                    _ = try? await lease.batch(["ROLLBACK"], commits: .no)
+                    await lease.cleanUp("ROLLBACK")
                     throw MigrationError.failed(migration.name, error)
                 }
             }

@@ -1,12 +1,43 @@
 /// The pooled lane: one statement or one transaction at a time on each connection. The shell around `PoolMachine`; lives
 /// on the reactor's thread.
 final class Pool {
-    typealias Grant = (Result<Connection, PostgresError>) -> Void
+    /// What a connection is wanted for.
+    private enum Want {
+        case statement(Query, deadline: Int64, Reply<ResultSet>)
+        case lease(deadline: Int64, Reply<Lease>)
+
+        var deadline: Int64 {
+            switch self {
+            case .statement(_, let deadline, _), .lease(let deadline, _): deadline
+            }
+        }
+
+        var caller: ObjectIdentifier {
+            switch self {
+            case .statement(_, _, let reply): ObjectIdentifier(reply)
+            case .lease(_, let reply): ObjectIdentifier(reply)
+            }
+        }
+
+        func waits() {
+            switch self {
+            case .statement(_, _, let reply): reply.stage = .waiting
+            case .lease(_, let reply): reply.stage = .waiting
+            }
+        }
+
+        func fail(_ reason: PostgresError.Unavailability) {
+            switch self {
+            case .statement(_, _, let reply): reply.answer(.failure(.unavailable(reason)))
+            case .lease(_, let reply): reply.answer(.failure(.unavailable(reason)))
+            }
+        }
+    }
 
     private unowned let core: ReactorCore
     private var machine: PoolMachine
-    private var byMachineID: [Int: Connection] = [:]
-    private var grants: [Int: Grant] = [:]
+    private var connections: [Int: Connection] = [:]
+    private var wants: [Int: Want] = [:]
 
     init(core: ReactorCore) {
         self.core = core
@@ -21,48 +52,75 @@ final class Pool {
     /// Sent since the start.
     var statements: UInt64 = 0
 
-    func lease(deadline: Int64, _ grant: @escaping Grant) {
-        guard core.isRunning else { return grant(.failure(.unavailable(.shutDown))) }
-        switch machine.lease(now: monotonicNow(), deadline: deadline) {
-        case .use(let id):
-            guard let connection = byMachineID[id] else { return grant(.failure(.unavailable(.cannotConnect))) }
-            grant(.success(connection))
+    func lease(deadline: Int64, _ reply: Reply<Lease>) { take(.lease(deadline: deadline, reply)) }
+
+    /// One statement by itself: leased, run and released without a further hop.
+    func run(_ query: Query, deadline: Int64, _ reply: Reply<ResultSet>) {
+        take(.statement(query, deadline: deadline, reply))
+    }
+
+    private func take(_ want: Want) {
+        guard core.isRunning else { return want.fail(.shutDown) }
+        let now = monotonicNow()
+        guard now < want.deadline else { return want.fail(.leaseTimedOut) }
+        switch machine.lease(now: now, deadline: want.deadline) {
+        case .use(let id): serve(want, with: id)
         case .wait(let waiter, let opening):
-            grants[waiter] = grant
+            want.waits()
+            wants[waiter] = want
             if let opening { open(opening) }
-        case .refuse:
-            grant(.failure(.unavailable(.tooManyWaiting)))
+        case .refuse: want.fail(.tooManyWaiting)
+        }
+    }
+
+    private func serve(_ want: Want, with id: Int) {
+        guard let connection = connections[id] else { return want.fail(.cannotConnect) }
+        switch want {
+        case .lease(let deadline, let reply):
+            reply.answer(.success(Lease(core.reactor, connection, deadline: deadline)))
+        case .statement(let query, let deadline, let reply):
+            reply.stage = .inFlight
+            statements += 1
+            connection.run(
+                Batch(queries: [query], deadline: deadline) { [unowned self] outcome in
+                    reply.answer(outcome.single)
+                    release(connection)
+                })
         }
     }
 
     private func open(_ id: Int) {
-        byMachineID[id] = core.open { [unowned self] connection, event in
+        let connection = core.open { [unowned self] connection, event in
             switch event {
-            case .ready where byMachineID[id] != nil && !opened.contains(id):
-                opened.insert(id)
+            case .ready where connection.place == nil:
+                connection.place = id
                 free(id)
             case .lost:
-                opened.remove(id)
-                byMachineID[id] = nil
-                fail(machine.lost(id, now: monotonicNow()), .cannotConnect)
+                connections[id] = nil
+                fail(machine.lost(id, now: monotonicNow(), chance: .random(in: .min ... .max)), .cannotConnect)
             case .ready, .notified: break
             }
         }
+        connections[id] = connection
     }
-
-    private var opened: Set<Int> = []
 
     /// The lease has ended; the connection goes to who has waited longest. One that has just broken does not, nor one
     /// that was left in a transaction.
     func release(_ connection: Connection) {
-        guard connection.isClean else { return connection.close() }
-        guard let (id, _) = byMachineID.first(where: { $0.value === connection }) else { return }
+        guard connection.isClean, let id = connection.place else { return connection.close() }
         free(id)
     }
 
     private func free(_ id: Int) {
-        guard case .serve(let waiter) = machine.freed(id), let connection = byMachineID[id] else { return }
-        grants.removeValue(forKey: waiter)?(.success(connection))
+        guard case .serve(let waiter) = machine.freed(id), let want = wants.removeValue(forKey: waiter) else { return }
+        serve(want, with: id)
+    }
+
+    /// The caller waits no longer.
+    func withdraw(_ caller: ObjectIdentifier) {
+        guard let waiter = wants.first(where: { $0.value.caller == caller })?.key else { return }
+        wants[waiter] = nil
+        _ = machine.withdraw(waiter)
     }
 
     func elapsed(now: Int64) {
@@ -72,39 +130,10 @@ final class Pool {
     }
 
     private func fail(_ waiters: [Int], _ reason: PostgresError.Unavailability) {
-        for waiter in waiters { grants.removeValue(forKey: waiter)?(.failure(.unavailable(reason))) }
+        for waiter in waiters { wants.removeValue(forKey: waiter)?.fail(reason) }
     }
 
     func shutDown() {
-        fail(Array(grants.keys), .shutDown)
-    }
-
-    /// One statement by itself: leased, run and released without a further hop.
-    func run(
-        _ query: Query, deadline: Int64, _ completion: @escaping @Sendable (Result<ResultSet, PostgresError>) -> Void
-    ) {
-        lease(deadline: deadline) { [unowned self] granted in
-            switch granted {
-            case .failure(let error): completion(.failure(error))
-            case .success(let connection):
-                statements += 1
-                connection.run(
-                    Batch(queries: [query], deadline: deadline) { [unowned self] outcome in
-                        completion(outcome.single)
-                        release(connection)
-                    })
-            }
-        }
-    }
-}
-
-extension BatchOutcome {
-    /// The outcome of an autocommit statement. After a warning its commit may not have reached the standby.
-    var single: Result<ResultSet, PostgresError> {
-        switch self {
-        case .done(let results, warned: false): results.first.map { .success($0) } ?? .failure(.unexpectedRowCount(0))
-        case .done, .broken: .failure(.unknownOutcome)
-        case .refused(let error): .failure(error)
-        }
+        fail(Array(wants.keys), .shutDown)
     }
 }

@@ -10,11 +10,14 @@ struct PoolMachine {
     let maximumWaiting: Int
     private var connections: [ConnectionID: State] = [:]
     private var idle: [ConnectionID] = []
+    /// By id, which grows.
     private var waiters: [(id: WaiterID, deadline: Int64)] = []
+    /// No waiter's deadline is earlier; it may be that of one who has left.
+    private var earliest = Int64.max
     private var nextConnection = 0
     private var nextWaiter = 0
-    private var failures = 0
-    private var openNotBefore: Int64 = 0
+    private var openingCount = 0
+    private var backoff = Backoff()
 
     init(maximum: Int, maximumWaiting: Int) {
         self.maximum = maximum
@@ -35,15 +38,25 @@ struct PoolMachine {
         guard waiters.count < maximumWaiting else { return .refuse }
         nextWaiter += 1
         waiters.append((nextWaiter, deadline))
+        earliest = min(earliest, deadline)
         return .wait(nextWaiter, opening: openIfUseful(now: now))
     }
 
+    /// A waiter leaves. False where it does not wait: it was served, or has failed.
+    mutating func withdraw(_ waiter: WaiterID) -> Bool {
+        guard let index = waiters.firstIndex(where: { $0.id == waiter }) else { return false }
+        waiters.remove(at: index)
+        return true
+    }
+
+    private var mayOpen: Bool { connections.count < maximum && openingCount < waiters.count }
+
     /// A connection for the waiters who have none on its way, unless the last attempt failed a moment ago.
     private mutating func openIfUseful(now: Int64) -> ConnectionID? {
-        let opening = connections.values.count { $0 == .opening }
-        guard connections.count < maximum, opening < waiters.count, now >= openNotBefore else { return nil }
+        guard mayOpen, now >= backoff.notBefore else { return nil }
         nextConnection += 1
         connections[nextConnection] = .opening
+        openingCount += 1
         return nextConnection
     }
 
@@ -56,7 +69,10 @@ struct PoolMachine {
     /// A connection was opened, or its lease has ended.
     mutating func freed(_ connection: ConnectionID) -> Freed {
         guard let state = connections[connection], state != .idle else { return .unknown }
-        if state == .opening { failures = 0 }
+        if state == .opening {
+            openingCount -= 1
+            backoff.succeeded()
+        }
         if waiters.isEmpty {
             connections[connection] = .idle
             idle.append(connection)
@@ -67,33 +83,37 @@ struct PoolMachine {
     }
 
     /// A connection is gone. Where it never came to be, nobody who waits will fare better for now: they fail at once
-    /// instead of at their deadline, and the next attempt is put off, twice as long each time up to a second.
-    mutating func lost(_ connection: ConnectionID, now: Int64) -> [WaiterID] {
+    /// instead of at their deadline, and the next attempt is put off.
+    /// - Parameter chance: any number, for the length of that pause.
+    mutating func lost(_ connection: ConnectionID, now: Int64, chance: UInt64) -> [WaiterID] {
         guard let state = connections.removeValue(forKey: connection) else { return [] }
         idle.removeAll { $0 == connection }
         guard state == .opening else { return [] }
-        failures += 1
-        openNotBefore = now + min(1_000_000_000, 50_000_000 << Int64(min(failures - 1, 5)))
-        guard connections.values.allSatisfy({ $0 == .opening }) else { return [] }
+        openingCount -= 1
+        backoff.failed(now: now, chance: chance)
+        guard connections.count == openingCount else { return [] }
         defer { waiters = [] }
         return waiters.map(\.id)
     }
 
     /// Called when `due` has come: who has waited too long, and a connection to open now that the pause is over.
     mutating func elapsed(now: Int64) -> (expired: [WaiterID], opening: ConnectionID?) {
-        let expired = waiters.filter { $0.deadline <= now }.map(\.id)
-        waiters.removeAll { $0.deadline <= now }
-        return (expired, waiters.isEmpty ? nil : openIfUseful(now: now))
+        var expired: [WaiterID] = []
+        if earliest <= now {
+            expired = waiters.filter { $0.deadline <= now }.map(\.id)
+            waiters.removeAll { $0.deadline <= now }
+            earliest = waiters.map(\.deadline).min() ?? .max
+        }
+        return (expired, openIfUseful(now: now))
     }
 
-    /// When `elapsed` must be called next.
+    /// When `elapsed` must be called next; early is harmless.
     var due: Int64? {
-        guard let first = waiters.map(\.deadline).min() else { return nil }
-        let opening = connections.values.count { $0 == .opening }
-        let mayOpen = connections.count < maximum && opening < waiters.count
-        return mayOpen ? min(first, openNotBefore) : first
+        guard !waiters.isEmpty else { return nil }
+        return mayOpen ? min(earliest, backoff.notBefore) : earliest
     }
 
+    var connectionCount: Int { connections.count }
     var leasedCount: Int { connections.values.count { $0 == .leased } }
     var idleCount: Int { idle.count }
     var waitingCount: Int { waiters.count }

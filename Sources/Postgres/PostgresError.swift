@@ -15,6 +15,8 @@ package enum PostgresError: Error, Sendable, Equatable, CustomStringConvertible 
 
     package enum Unavailability: String, Sendable {
         case cannotConnect, tooManyWaiting, leaseTimedOut, shutDown
+        /// The task that waited was cancelled.
+        case cancelled
     }
 
     package var description: String {
@@ -31,6 +33,15 @@ package enum PostgresError: Error, Sendable, Equatable, CustomStringConvertible 
     /// The constraint that a statement broke, where it broke one.
     package var constraint: String? {
         if case .refused(_, let constraint) = self { constraint } else { nil }
+    }
+
+    /// The server's state refused the statement, not its content: sent again, it may be taken. Read-only (25006), a stale
+    /// plan within a transaction (0A000, 26000), deadlocks and lost locks (40, 55P03), resources (53), an operator or a
+    /// time limit (57), the disk (58).
+    package var isPassing: Bool {
+        guard let state = sqlState else { return false }
+        return ["25006", "0A000", "26000", "55P03"].contains(state)
+            || ["40", "53", "57", "58"].contains { state.utf8.starts(with: $0.utf8) }
     }
 
     package var sqlState: String? {

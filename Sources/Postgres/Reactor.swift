@@ -15,8 +15,8 @@ final class Reactor: Sendable {
     private let inbox = Mutex(Inbox())
     private let wake = eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK))
 
-    init(_ configuration: DatabaseConfiguration) {
-        let thread = Thread { [self] in ReactorCore(self, configuration, wake: wake).loop() }
+    init(_ configuration: DatabaseConfiguration, lookUp: @escaping Resolver.LookUp) {
+        let thread = Thread { [self] in ReactorCore(self, configuration, wake: wake, lookUp: lookUp).loop() }
         thread.name = "postgres"
         thread.start()
     }
@@ -67,22 +67,33 @@ func monotonicNow() -> Int64 {
 
 /// What lives on the reactor's thread: connections, the pool, the grouped lanes, the listeners.
 final class ReactorCore {
-    private let reactor: Reactor
+    let reactor: Reactor
     let configuration: DatabaseConfiguration
+    /// nil where the connection string leads nowhere.
+    let target: ServerTarget?
+    /// Where the last connection was made.
+    var preferredHost: ServerTarget.Host?
     private let wake: Int32
-    private let epoll = epoll_create1(CInt(EPOLL_CLOEXEC))
+    let epoll = epoll_create1(CInt(EPOLL_CLOEXEC))
+    let resolver: Resolver
     private var connections: [Int: Connection] = [:]
     private var nextID = 1
     private var isStopped = false
     private var timers: [(due: Int64, fire: () -> Void)] = []
+    /// When a server last said anything.
+    private var lastHeard: Int64 = 0
 
     private(set) lazy var pool = Pool(core: self)
     private(set) lazy var lanes = GroupedLane.allCases.map { _ in GroupLane(core: self) }
     private var listeners: [Listener] = []
 
-    init(_ reactor: Reactor, _ configuration: DatabaseConfiguration, wake: Int32) {
+    init(
+        _ reactor: Reactor, _ configuration: DatabaseConfiguration, wake: Int32, lookUp: @escaping Resolver.LookUp
+    ) {
         self.reactor = reactor
         self.configuration = configuration
+        target = ServerTarget(configuration.connectionString)
+        resolver = Resolver(lookUp)
         self.wake = wake
         var event = epoll_event(events: LK_EPOLLIN, data: epoll_data_t(u64: 0))
         epoll_ctl(epoll, EPOLL_CTL_ADD, wake, &event)
@@ -95,9 +106,12 @@ final class ReactorCore {
     func loop() {
         var events = [epoll_event](repeating: epoll_event(), count: 64)
         while !isStopped {
-            let count = epoll_wait(epoll, &events, CInt(events.count), timeout())
-            for event in events.prefix(Int(max(0, count))) {
-                connections[Int(event.data.u64)]?.ready()
+            let count = Int(max(0, epoll_wait(epoll, &events, CInt(events.count), timeout())))
+            let now = monotonicNow()
+            for index in 0..<count {
+                guard let connection = connections[Int(events[index].data.u64)] else { continue }
+                lastHeard = now
+                connection.ready()
             }
             for job in reactor.takeJobs() { job(self) }
             fireDue()
@@ -108,52 +122,66 @@ final class ReactorCore {
     }
 
     private func timeout() -> CInt {
-        var due = [pool.due] + lanes.map(\.due) + timers.map(\.due)
-        due += connections.values.map(\.due)
-        guard let next = due.compactMap({ $0 }).min() else { return -1 }
+        var next = pool.due ?? .max
+        for lane in lanes { next = min(next, lane.due ?? .max) }
+        for timer in timers { next = min(next, timer.due) }
+        for connection in connections.values { next = min(next, connection.due ?? .max) }
+        guard next < .max else { return -1 }
         return CInt(clamping: max(0, (next - monotonicNow() + 999_999) / 1_000_000))
     }
 
     private func fireDue() {
         let now = monotonicNow()
         for connection in connections.values {
-            if let due = connection.due, due <= now { connection.close() }
+            if let due = connection.due, due <= now { connection.expire() }
         }
         pool.elapsed(now: now)
+        guard timers.contains(where: { $0.due <= now }) else { return }
         let due = timers.filter { $0.due <= now }
         timers.removeAll { $0.due <= now }
         for timer in due { timer.fire() }
     }
 
-    func after(_ nanoseconds: Int64, _ fire: @escaping () -> Void) {
-        timers.append((monotonicNow() + nanoseconds, fire))
+    /// A statement was not answered in time. Where nothing at all was heard meanwhile, the server or the way to it has
+    /// gone without a word: each idle connection would cost the request that takes it its whole deadline.
+    func suspectSilence() {
+        guard monotonicNow() - lastHeard > 1_000_000_000 else { return }
+        for connection in connections.values where connection.isIdle { connection.close() }
+    }
+
+    /// Fires once, at that instant.
+    func at(_ due: Int64, _ fire: @escaping () -> Void) {
+        timers.append((due, fire))
     }
 
     /// Opens a connection; `.ready` comes when its session is set up, `.lost` when it is gone.
     func open(_ onEvent: @escaping (Connection, Connection.Event) -> Void) -> Connection {
-        let deadline = monotonicNow() + configuration.connectTimeout
-        var isSetUp = false
-        let connection = Connection(id: nextID, epoll: epoll, deadline: deadline) { [unowned self] connection, event in
-            if event == .lost { connections[connection.id] = nil }
-            if event == .ready, !isSetUp {
-                isSetUp = true
-                return connection.run(
-                    Batch(queries: [sessionSetup], deadline: deadline) { [unowned connection] outcome in
-                        // Without its settings nothing may run on it.
-                        guard case .done = outcome else { return connection.close() }
-                    })
-            }
-            onEvent(connection, event)
-        }
+        let connection = Connection(id: nextID, core: self, onEvent: onEvent)
         nextID += 1
         connections[connection.id] = connection
-        connection.connect(to: configuration.connectionString)
+        connection.connect()
         return connection
+    }
+
+    /// The connection is closed.
+    func forget(_ id: Int) {
+        connections[id] = nil
+        resolver.forget(id)
+    }
+
+    func resolve(_ name: String, for connection: Int, _ found: @escaping ([String]) -> Void) {
+        resolver.resolve(name, for: connection, reactor: reactor, found)
+    }
+
+    /// A caller waits no longer.
+    func withdraw(_ caller: ObjectIdentifier) {
+        for lane in lanes { lane.withdraw(caller) }
+        pool.withdraw(caller)
     }
 
     /// Every acknowledged write is durable whatever the server's default; a node that is frozen in the middle of a
     /// transaction does not hold its locks; a statement whose client has gone ends.
-    private lazy var sessionSetup: Query = """
+    private(set) lazy var sessionSetup: Query = """
         SELECT set_config('synchronous_commit', 'on', false),
                set_config('idle_in_transaction_session_timeout', '2s', false),
                set_config('client_connection_check_interval', '1s', false),

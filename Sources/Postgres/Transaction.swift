@@ -74,10 +74,6 @@ package final class Transaction: Sendable {
             return state == .open || state == .aborted
         }
         guard isOpen else { return }
-        do {
-            _ = try await lease.batch(["ROLLBACK"], commits: .no)
-        } catch {
-            lease.discard()
-        }
+        await lease.cleanUp("ROLLBACK")
     }
 }

@@ -59,6 +59,26 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ["PGHOST": "a.example,b.example"], ["PGHOSTADDR": "192.0.2.1,192.0.2.2"], ["PGSERVICE": "two"],
+        ["LATCHKEY_DATABASE_URL": "service=two"],
+    ])
+    func `Several hosts are refused until it is said what a failover may lose, libpq's environment included`(
+        variables: [String: String]
+    ) async throws {
+        try await ServeGround.run { ground in
+            let file = "\(ground.keys)/services"
+            try Data("[two]\nhost=a.example,b.example\n".utf8).write(to: URL(fileURLWithPath: file))
+            let environment = ["LATCHKEY_DATABASE_URL": "dbname=latchkey", "PGSERVICEFILE": file]
+                .merging(variables) { $1 }
+            let transcript = try await ground.refusal(environment)
+            #expect(transcript.exit == .code(1))
+            for part in ["LATCHKEY_FAILOVER is not set", "synchronous", "lossy"] {
+                #expect(transcript.errors.contains(part), "\(transcript)")
+            }
+        }
+    }
+
     @Test func `Master keys that are missing are refused with the command that makes them`() async throws {
         try await ServeGround.run { ground in
             let missing = try await ground.refusal(["LATCHKEY_KEYS_DIR": "\(ground.keys)/none"])

@@ -1,3 +1,4 @@
+import LatchkeyTesting
 import Testing
 
 @testable import Postgres
@@ -49,6 +50,36 @@ struct ListenerTests {
             try await database.query("NOTIFY nudge")
             #expect(await notifications.next() == .notified)
         }
+    }
+
+    @Test func `Where no server is it tries again and again, with pauses, and listens as soon as there is one`()
+        async throws
+    {
+        let relay = try Relay(to: FreshDatabase.connectionString)
+        defer { relay.close() }
+        relay.set(.cut)
+        let listening = FreshDatabase.open { $0.connectionString = relay.connectionString }
+        var notifications = listening.notifications(on: "nudge").makeAsyncIterator()
+        let start = ContinuousClock.now
+        #expect(await becomesTrue { relay.acceptedCount >= 6 })
+        // 50, 100, 200, 400 and 800 ms, each cut by a half at most.
+        #expect(ContinuousClock.now - start > .milliseconds(750))
+        relay.set(.open)
+        #expect(await notifications.next() == .listening)
+        try await database.query("NOTIFY nudge")
+        #expect(await notifications.next() == .notified)
+        listening.shutDown()
+        #expect(await notifications.next() == nil)
+        let made = relay.acceptedCount
+        #expect(await becomesTrue(within: .seconds(1)) { relay.acceptedCount > made } == false)
+    }
+
+    @Test func `Shutting down ends the sequence in the middle of a pause`() async throws {
+        let listening = FreshDatabase.open { $0.connectionString = "host=/nonexistent" }
+        var notifications = listening.notifications(on: "nudge").makeAsyncIterator()
+        await #expect(throws: PostgresError.unavailable(.cannotConnect)) { try await listening.query("SELECT 1") }
+        listening.shutDown()
+        #expect(await notifications.next() == nil)
     }
 
     @Test func `A notification that arrives with a result is not lost`() async throws {

@@ -1,5 +1,4 @@
 import EmbeddedPostgres
-import Foundation
 import LatchkeyTesting
 import Testing
 
@@ -95,13 +94,62 @@ struct OutageTests {
         database.shutDown()
     }
 
+    @Test func `Silence on one connection ends those that idle beside it`() async throws {
+        let relay = try Relay(to: FreshDatabase.connectionString)
+        defer { relay.close() }
+        let database = FreshDatabase.open {
+            $0.connectionString = relay.connectionString
+            $0.maximumConnections = 3
+            $0.statementTimeout = 1_500_000_000
+        }
+        @Sendable func open() async -> Int {
+            await withCheckedContinuation { continuation in
+                let posted = database.reactor.post { continuation.resume(returning: $0.connectionCount) }
+                if !posted { continuation.resume(returning: -1) }
+            }
+        }
+        let isWarm = await becomesTrue {
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<3 { group.addTask { _ = try? await database.query("SELECT pg_sleep(0.05)::text") } }
+            }
+            return await open() == 3
+        }
+        #expect(isWarm)
+        relay.set(.mute)
+        await #expect(throws: PostgresError.unknownOutcome) { try await database.query("SELECT 1") }
+        // Each of the others would have cost the statement that takes it its whole deadline.
+        #expect(await open() == 0)
+        relay.set(.open)
+        #expect(try await database.query("SELECT 1").count == 1)
+        database.shutDown()
+    }
+
+    @Test func `A slow statement beside a server that speaks ends nobody else's connection`() async throws {
+        let database = FreshDatabase.open {
+            $0.maximumConnections = 3
+            $0.statementTimeout = 2_000_000_000
+        }
+        while await database.groupedOutcome("SELECT 1").error != nil {}
+        let backend: Int32 = try await database.grouped("SELECT pg_backend_pid() AS value").one().decode("value")
+        async let slow = outcome { try await database.query("SELECT pg_sleep(600)::text") }
+        let asking = Task {
+            while !Task.isCancelled { _ = try? await database.grouped("SELECT pg_backend_pid() AS value") }
+        }
+        #expect(await slow == .unknownOutcome)
+        asking.cancel()
+        await asking.value
+        #expect(
+            try await database.grouped("SELECT pg_backend_pid() AS value").one().decode("value", as: Int32.self)
+                == backend)
+        database.shutDown()
+    }
+
     @Test func `A server that goes is missed within two seconds and found again when it is back`() async throws {
-        let home = "/tmp/latchkey-tests-outage-\(String(UInt64.random(in: .min ... .max), radix: 16))"
-        defer { try? FileManager.default.removeItem(atPath: home) }
-        let server = try await EmbeddedPostgres.start(
-            ClusterLocation(dataDirectory: "\(home)/postgres", socketDirectory: "\(home)/socket"),
-            options: ["fsync": "off"])
-        let database = open(server.connectionString(database: "postgres"))
+        try await OwnCluster.run { try await self.stopAndRestart($0.server, $0.connectionString) }
+    }
+
+    private func stopAndRestart(_ server: EmbeddedPostgres, _ connectionString: String) async throws {
+        let database = open(connectionString)
         var notifications = database.notifications(on: "nudge").makeAsyncIterator()
         #expect(await notifications.next() == .listening)
         _ = try await database.query("SELECT 1")
@@ -121,7 +169,6 @@ struct OutageTests {
         }
         database.shutDown()
         #expect(await notifications.next() == nil)
-        await server.stop()
     }
 
     @Test func `Shutting down ends whoever waits`() async throws {

@@ -75,7 +75,7 @@ struct PoolMachineTests {
     @Test func `A connection lost while leased frees its place`() {
         var machine = leased()
         _ = machine.lease(now: 0, deadline: 10)
-        #expect(machine.lost(1, now: 0) == [])
+        #expect(machine.lost(1, now: 0, chance: 0) == [])
         #expect(machine.freed(1) == .unknown)
         #expect(machine.due == 0)
         #expect(machine.elapsed(now: 0).opening == 2)
@@ -85,14 +85,14 @@ struct PoolMachineTests {
     @Test func `A connection lost while idle is not given to anybody`() {
         var machine = leased()
         _ = machine.freed(1)
-        #expect(machine.lost(1, now: 0) == [])
+        #expect(machine.lost(1, now: 0, chance: 0) == [])
         #expect(machine.lease(now: 0, deadline: 10) == .wait(2, opening: 2))
     }
 
     @Test func `A connection lost twice is lost once`() {
         var machine = leased(maximum: 2)
-        #expect(machine.lost(1, now: 0) == [])
-        #expect(machine.lost(1, now: 0) == [])
+        #expect(machine.lost(1, now: 0, chance: 0) == [])
+        #expect(machine.lost(1, now: 0, chance: 0) == [])
         #expect(machine.lease(now: 0, deadline: 10) == .wait(2, opening: 2))
         #expect(machine.lease(now: 0, deadline: 10) == .wait(3, opening: 3))
     }
@@ -101,15 +101,15 @@ struct PoolMachineTests {
         var machine = PoolMachine(maximum: 2, maximumWaiting: 10)
         _ = machine.lease(now: 0, deadline: 10)
         _ = machine.lease(now: 0, deadline: 10)
-        #expect(machine.lost(1, now: 0) == [1, 2])
-        #expect(machine.lost(2, now: 0) == [])
+        #expect(machine.lost(1, now: 0, chance: 0) == [1, 2])
+        #expect(machine.lost(2, now: 0, chance: 0) == [])
         #expect(machine.waitingCount == 0)
     }
 
     @Test func `Where others work, those who wait go on waiting`() {
         var machine = leased(maximum: 2)
         #expect(machine.lease(now: 0, deadline: 10) == .wait(2, opening: 2))
-        #expect(machine.lost(2, now: 0) == [])
+        #expect(machine.lost(2, now: 0, chance: 0) == [])
         #expect(machine.freed(1) == .serve(2))
     }
 
@@ -124,7 +124,7 @@ struct PoolMachineTests {
                 Issue.record("\(lease)")
                 return
             }
-            #expect(machine.lost(connection, now: now).count == 1)
+            #expect(machine.lost(connection, now: now, chance: 0).count == 1)
             guard case .wait(_, opening: nil) = machine.lease(now: now, deadline: now + 1) else {
                 Issue.record("opened within the pause")
                 return
@@ -134,17 +134,39 @@ struct PoolMachineTests {
         }
         #expect(machine.lease(now: now, deadline: now + 1) == .wait(15, opening: connection + 1))
         #expect(machine.freed(connection + 1) == .serve(15))
-        #expect(machine.lost(connection + 1, now: now) == [])
+        #expect(machine.lost(connection + 1, now: now, chance: 0) == [])
         guard case .wait(_, opening: .some) = machine.lease(now: now, deadline: now + 1) else {
             Issue.record("a connection that had worked counts as a failure")
             return
         }
     }
 
+    @Test func `A waiter who leaves is not served, and the next one is`() {
+        var machine = leased(waiting: 2)
+        _ = machine.lease(now: 0, deadline: 20)
+        _ = machine.lease(now: 0, deadline: 30)
+        #expect(machine.lease(now: 0, deadline: 30) == .refuse)
+        #expect(machine.withdraw(2) == true)
+        #expect(machine.withdraw(2) == false)
+        #expect(machine.lease(now: 0, deadline: 30) == .wait(4, opening: nil))
+        #expect(machine.freed(1) == .serve(3))
+        #expect(machine.withdraw(3) == false)
+        #expect(machine.elapsed(now: 25).expired == [])
+    }
+
+    @Test func `A connection opened for a waiter who has left is parked`() {
+        var machine = PoolMachine(maximum: 1, maximumWaiting: 10)
+        #expect(machine.lease(now: 0, deadline: 10) == .wait(1, opening: 1))
+        #expect(machine.withdraw(1) == true)
+        #expect(machine.due == nil)
+        #expect(machine.freed(1) == .park)
+        #expect(machine.lease(now: 0, deadline: 10) == .use(1))
+    }
+
     @Test func `A pause wakes the pool when it is over, not before and not in a loop`() {
         var machine = PoolMachine(maximum: 1, maximumWaiting: 10)
         _ = machine.lease(now: 0, deadline: Self.second)
-        _ = machine.lost(1, now: 0)
+        _ = machine.lost(1, now: 0, chance: 0)
         #expect(machine.due == nil)
         #expect(machine.lease(now: 0, deadline: Self.second) == .wait(2, opening: nil))
         #expect(machine.due == 50_000_000)

@@ -143,6 +143,9 @@ extension Rejection {
         case PostgresError.unavailable, PostgresError.unknownOutcome:
             // Nothing is acknowledged that cannot be proved; the same request may be sent again.
             self = .unavailable(retryAfter: 1)
+        case let error as PostgresError where error.isPassing:
+            // Read-only, full, shutting down: the request was right, and may be sent again.
+            self = .unavailable(retryAfter: 1)
         case let error as PostgresError where error.sqlState == "22021":
             // NUL is UTF-8, and in no text of PostgreSQL's.
             self = .invalidRequest(description: "A parameter holds a NUL.")

@@ -59,6 +59,7 @@ package struct NodeTick: Service {
             } catch is CancellationError {
                 return
             } catch {
+                if Task.isCancelled { return }
                 if !wasFailing { logger.error("the database does not answer", metadata: ["error": "\(error)"]) }
                 wasFailing = true
             }

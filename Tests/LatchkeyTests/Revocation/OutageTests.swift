@@ -1,10 +1,8 @@
 import EmbeddedPostgres
-import Foundation
 import JOSE
 import Latchkey
 import LatchkeyTesting
 import Logging
-import Postgres
 import Testing
 
 @Suite("A node without its database")
@@ -13,9 +11,10 @@ struct OutageTests {
     func failsClosed() async throws {
         // Settings and master keys of an installation of the tests, on a cluster of this test's own.
         try await TestInstallation.run(nodes: 1) { it in
-            try await withCluster { server, connectionString in
+            try await OwnCluster.run(migrations: Migrations.all) { cluster in
+                let server = cluster.server
                 var settings = it.settings
-                settings.databaseURL = connectionString
+                settings.databaseURL = cluster.connectionString
                 let patient = try await node(settings, it)
                 // Its JWKS is served for 3 s after the last reading.
                 settings.keys = KeyPolicy(publishLead: 16, maxAge: 10, leeway: 3)
@@ -83,21 +82,5 @@ struct OutageTests {
             Installation(
                 settings, masterKeys: it.node.installation.masterKeys,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
-    }
-
-    private func withCluster(_ body: (EmbeddedPostgres, String) async throws -> Void) async throws {
-        let home = "/tmp/latchkey-tests-node-\(String(UInt64.random(in: .min ... .max), radix: 16))"
-        defer { try? FileManager.default.removeItem(atPath: home) }
-        let server = try await EmbeddedPostgres.start(
-            ClusterLocation(dataDirectory: "\(home)/postgres", socketDirectory: "\(home)/socket"),
-            options: ["fsync": "off"])
-        let connectionString = server.connectionString(database: "postgres")
-        let database = Database(.init(connectionString: connectionString))
-        _ = try await Migrator(database, Migrations.all).migrate()
-        database.shutDown()
-        let result: Result<Void, any Error>
-        do { result = .success(try await body(server, connectionString)) } catch { result = .failure(error) }
-        await server.stop()
-        try result.get()
     }
 }

@@ -109,6 +109,7 @@ struct SettingsTests {
         ("LATCHKEY_TRUSTED_PROXIES", "10.0.0.0/33", "addresses and ranges"),
         ("LATCHKEY_TRUSTED_PROXIES", "fe80::1%eth0", "addresses and ranges"),
         ("LATCHKEY_SIGNING_ALGORITHM", "none", "RS256"), ("LATCHKEY_SIGNING_ALGORITHM", "HS256", "RS256"),
+        ("LATCHKEY_FAILOVER", "sync", "synchronous, lossy"), ("LATCHKEY_FAILOVER", "Lossy", "synchronous, lossy"),
         ("LATCHKEY_REGISTRATION", "Open", "open, invite, closed"), ("LATCHKEY_LOG_LEVEL", "loud", "trace, debug, info"),
         ("LATCHKEY_ISSUER", "http://id.example", "https"),
         ("LATCHKEY_ISSUER", "https://id.example/", "slash at its end"),
@@ -171,6 +172,41 @@ struct SettingsTests {
         }
         // Also where the lead is the default and the max-age is what was set.
         #expect(Self.problems(["LATCHKEY_JWKS_MAX_AGE": "3600"]).count == 1)
+    }
+
+    @Test(
+        "of a database with several hosts say what a failover may lose",
+        arguments: [
+            "host=a,b", "postgresql://u:hunter2@a:1,b:2/d", "hostaddr=192.0.2.1,192.0.2.2",
+            "host=/run/a,/run/b port=1,2",
+        ])
+    func severalHosts(url: String) throws {
+        let problems = Self.problems(["LATCHKEY_DATABASE_URL": url])
+        #expect(problems.count == 1)
+        let problem = try #require(problems.first)
+        for part in ["LATCHKEY_FAILOVER is not set", "`synchronous`", "`lossy`"] { #expect(problem.contains(part)) }
+        #expect(!problem.contains("hunter2"))
+        for failover in Failover.allCases {
+            let settings = try Self.read(["LATCHKEY_DATABASE_URL": url, "LATCHKEY_FAILOVER": failover.rawValue])
+            #expect(settings.failover == failover)
+        }
+        #expect(Self.problems(["LATCHKEY_DATABASE_URL": url, "LATCHKEY_FAILOVER": "maybe"]).count == 1)
+    }
+
+    @Test("of a database with one host are lossy unless they say otherwise")
+    func oneHost() throws {
+        #expect(try Self.read([:]).failover == .lossy)
+        #expect(try Self.read(["LATCHKEY_FAILOVER": "synchronous"]).failover == .synchronous)
+    }
+
+    @Test(
+        "refuse a connection string that libpq cannot read, without showing it",
+        arguments: ["hunter2", "host='hunter2", "host=a hunter2=b", "host=a,b,c port=1,2 password=hunter2"])
+    func unreadable(url: String) throws {
+        let problems = Self.problems(["LATCHKEY_DATABASE_URL": url])
+        #expect(problems.count == 1)
+        #expect(problems.first?.contains("LATCHKEY_DATABASE_URL is no connection string") == true)
+        #expect(!problems.joined().contains("hunter2"))
     }
 
     @Test("never show the connection string: it may hold a password")

@@ -1,11 +1,5 @@
-/// A value on its way into a statement: its type's OID and its bytes in PostgreSQL's binary form. Binary binds carry
-/// their length; a text bind would stop at NUL.
-package struct Bind: Sendable {
-    let type: UInt32
-    let bytes: [UInt8]?
-}
-
-/// A Swift type that PostgreSQL knows too, in its binary form.
+/// A Swift type that PostgreSQL knows too, in its binary form. Binary binds carry their length; a text bind would stop at
+/// NUL.
 package protocol PostgresValue: Sendable {
     /// OID of the type, and of an array of it (`pg_type`).
     static var postgresType: UInt32 { get }
@@ -13,17 +7,24 @@ package protocol PostgresValue: Sendable {
 
     var postgresBytes: [UInt8] { get }
 
+    /// Appends `postgresBytes`: what a hot statement binds needs no array of its own.
+    func appendPostgresBytes(to out: inout [UInt8])
+
     /// nil where the bytes are not this type's.
     init?(postgresBytes: UnsafeRawBufferPointer)
 }
 
 extension PostgresValue {
-    package var bind: Bind { Bind(type: Self.postgresType, bytes: postgresBytes) }
+    package func appendPostgresBytes(to out: inout [UInt8]) { out += postgresBytes }
 }
 
 /// The bytes of an integer, most significant first.
 func networkOrder<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
     withUnsafeBytes(of: value.bigEndian) { [UInt8]($0) }
+}
+
+func appendNetworkOrder<T: FixedWidthInteger>(_ value: T, to out: inout [UInt8]) {
+    withUnsafeBytes(of: value.bigEndian) { out.append(contentsOf: $0) }
 }
 
 func readInteger<T: FixedWidthInteger>(_ bytes: UnsafeRawBufferPointer, as type: T.Type) -> T? {
@@ -35,6 +36,7 @@ extension Int64: PostgresValue {
     package static var postgresType: UInt32 { 20 }
     package static var postgresArrayType: UInt32 { 1016 }
     package var postgresBytes: [UInt8] { networkOrder(self) }
+    package func appendPostgresBytes(to out: inout [UInt8]) { appendNetworkOrder(self, to: &out) }
     package init?(postgresBytes bytes: UnsafeRawBufferPointer) {
         guard let value = readInteger(bytes, as: Int64.self) else { return nil }
         self = value
@@ -45,6 +47,7 @@ extension Int32: PostgresValue {
     package static var postgresType: UInt32 { 23 }
     package static var postgresArrayType: UInt32 { 1007 }
     package var postgresBytes: [UInt8] { networkOrder(self) }
+    package func appendPostgresBytes(to out: inout [UInt8]) { appendNetworkOrder(self, to: &out) }
     package init?(postgresBytes bytes: UnsafeRawBufferPointer) {
         guard let value = readInteger(bytes, as: Int32.self) else { return nil }
         self = value
@@ -55,6 +58,7 @@ extension Int16: PostgresValue {
     package static var postgresType: UInt32 { 21 }
     package static var postgresArrayType: UInt32 { 1005 }
     package var postgresBytes: [UInt8] { networkOrder(self) }
+    package func appendPostgresBytes(to out: inout [UInt8]) { appendNetworkOrder(self, to: &out) }
     package init?(postgresBytes bytes: UnsafeRawBufferPointer) {
         guard let value = readInteger(bytes, as: Int16.self) else { return nil }
         self = value
@@ -75,6 +79,7 @@ extension String: PostgresValue {
     package static var postgresType: UInt32 { 25 }
     package static var postgresArrayType: UInt32 { 1009 }
     package var postgresBytes: [UInt8] { [UInt8](utf8) }
+    package func appendPostgresBytes(to out: inout [UInt8]) { out.append(contentsOf: utf8) }
     package init?(postgresBytes bytes: UnsafeRawBufferPointer) {
         self.init(validating: bytes.bindMemory(to: UInt8.self), as: UTF8.self)
     }
@@ -110,15 +115,23 @@ extension Array: PostgresValue where Element: PostgresValue {
     package static var postgresArrayType: UInt32 { Element.postgresArrayType }
 
     package var postgresBytes: [UInt8] {
-        var out = networkOrder(Int32(isEmpty ? 0 : 1)) + networkOrder(Int32(0)) + networkOrder(Element.postgresType)
-        guard !isEmpty else { return out }
-        out += networkOrder(Int32(count)) + networkOrder(Int32(1))
+        var out: [UInt8] = []
+        appendPostgresBytes(to: &out)
+        return out
+    }
+
+    package func appendPostgresBytes(to out: inout [UInt8]) {
+        appendNetworkOrder(Int32(isEmpty ? 0 : 1), to: &out)
+        appendNetworkOrder(Int32(0), to: &out)
+        appendNetworkOrder(Element.postgresType, to: &out)
+        guard !isEmpty else { return }
+        appendNetworkOrder(Int32(count), to: &out)
+        appendNetworkOrder(Int32(1), to: &out)
         for element in self {
             let bytes = element.postgresBytes
-            out += networkOrder(Int32(bytes.count))
+            appendNetworkOrder(Int32(bytes.count), to: &out)
             out += bytes
         }
-        return out
     }
 
     package init?(postgresBytes bytes: UnsafeRawBufferPointer) {

@@ -2,67 +2,88 @@ import Foundation
 import Glibc
 import Synchronization
 
-/// A socket between this process and the server, which can hear what is sent, and lose what is answered.
-final class Relay: Sendable {
-    enum Mode { case open, mute, cut }
+/// A socket between this process and its PostgreSQL, which hears what is sent, and can lose, hold or delay it.
+package final class Relay: Sendable {
+    package enum Mode: Sendable, Equatable {
+        /// Forwards at once.
+        case open
+        /// Swallows what the server answers.
+        case mute
+        /// Ends the connection when the next answer comes.
+        case cut
+        /// Holds everything, both ways, until the mode changes: a partition that passes.
+        case held
+        /// Forwards each piece later, both ways.
+        case slow(milliseconds: UInt32)
+    }
 
     private struct State {
         var mode = Mode.open
         var sent: [[UInt8]] = []
+        var isListening = false
+        var accepted = 0
     }
 
-    let connectionString: String
+    package let connectionString: String
     private let folder: String
     private let server: String
     private let listener: Int32
     private let state = Mutex(State())
 
     /// - Parameter connectionString: as `EmbeddedPostgres` writes them: host, port, user, dbname, requirepeer.
-    init(to connectionString: String) throws {
+    package init(to connectionString: String) throws {
         let values = connectionString.split(separator: "'").enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
         server = "\(values[0])/.s.PGSQL.5432"
         folder = "/tmp/latchkey-relay-\(String(UInt64.random(in: .min ... .max), radix: 16))"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         self.connectionString = "host='\(folder)' port='5432' user='\(values[2])' dbname='\(values[3])'"
         listener = Self.socket("\(folder)/.s.PGSQL.5432") { Glibc.bind($0, $1, $2) }
-        guard listener >= 0, listen(listener, 16) == 0 else { throw CocoaError(.fileWriteUnknown) }
+        guard listener >= 0, listen(listener, 64) == 0 else { throw CocoaError(.fileWriteUnknown) }
         Thread.detachNewThread { [self] in accept() }
     }
 
     /// Ends the relay; the connections through it go on until either side closes.
-    func close() {
+    package func close() {
+        set(.open)
         shutdown(listener, Int32(SHUT_RDWR))
         try? FileManager.default.removeItem(atPath: folder)
     }
 
-    /// From now on: forwards answers, swallows them, or ends the connection when the next one comes.
-    func set(_ mode: Mode) {
+    /// From now on.
+    package func set(_ mode: Mode) {
         state.withLock { $0.mode = mode }
     }
 
-    /// What each read from the client brought, since it was last asked.
-    func takeSent() -> [[UInt8]] {
+    /// What each read from the client brought, since it was last asked; the first call begins to listen.
+    package func takeSent() -> [[UInt8]] {
         state.withLock { state in
             defer { state.sent = [] }
+            state.isListening = true
             return state.sent
         }
     }
+
+    /// How many connections were made through it.
+    package var acceptedCount: Int { state.withLock { $0.accepted } }
 
     private func accept() {
         while true {
             let client = Glibc.accept(listener, nil, nil)
             guard client >= 0 else { break }
+            state.withLock { $0.accepted += 1 }
             let pair = Pair(client: client, server: Self.socket(server) { connect($0, $1, $2) })
             Thread.detachNewThread { [self] in
                 pump(pair, pair.client, pair.server) { bytes in
-                    state.withLock { $0.sent.append(bytes) }
+                    state.withLock { if $0.isListening { $0.sent.append(bytes) } }
+                    wait()
                     return true
                 }
             }
             Thread.detachNewThread { [self] in
                 pump(pair, pair.server, pair.client) { _ in
+                    wait()
                     switch state.withLock({ $0.mode }) {
-                    case .open: return true
+                    case .open, .held, .slow: return true
                     case .mute: return false
                     case .cut:
                         shutdown(pair.client, Int32(SHUT_RDWR))
@@ -72,6 +93,12 @@ final class Relay: Sendable {
             }
         }
         Glibc.close(listener)
+    }
+
+    /// On a pump's thread.
+    private func wait() {
+        if case .slow(let milliseconds) = state.withLock({ $0.mode }) { usleep(milliseconds * 1000) }
+        while state.withLock({ $0.mode }) == .held { usleep(5_000) }
     }
 
     /// Closed when both pumps are done with it: a number closed earlier may be another connection's already.
