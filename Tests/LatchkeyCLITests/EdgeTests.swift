@@ -83,7 +83,6 @@ import Testing
                 var refresh = user["refresh_token"]
                 let before = try Self.residentMemory(of: node.process.id)
 
-                let begun = ContinuousClock.now
                 var callers: [RawCaller] = []
                 for number in 0..<count {
                     let caller = try await RawCaller.connect(port: node.site.port)
@@ -103,24 +102,24 @@ import Testing
                     }
                 }
                 // Neighbours meanwhile: plain requests, and refreshes that need the database.
-                var slowest = Duration.zero
-                var asked = 0
-                while ContinuousClock.now - begun < .seconds(8) {
+                let connected = ContinuousClock.now
+                var times: [Duration] = []
+                while ContinuousClock.now - connected < .seconds(6) {
                     let start = ContinuousClock.now
                     #expect(try await node.site.get("/livez").status == 200)
                     let answer = try await node.site.refresh(refresh)
                     #expect(answer.status == 200)
                     refresh = answer["refresh_token"]
-                    slowest = max(slowest, .now - start)
-                    asked += 1
+                    times.append(.now - start)
                 }
-                #expect(slowest < .seconds(1), "of \(asked) pairs")
-                #expect(asked > 50)
+                times.sort()
+                #expect(times[times.count / 2] < .milliseconds(250), "of \(times.count) pairs")
+                #expect(try #require(times.last) < .seconds(3))
                 let during = try Self.residentMemory(of: node.process.id)
                 #expect(during - before < 50 * 1024, "\(before) KiB became \(during) KiB")
 
                 for caller in all { #expect(await caller.closes(within: .seconds(20))) }
-                #expect(ContinuousClock.now - begun < .seconds(25))
+                #expect(ContinuousClock.now - connected < .seconds(20))
                 dripping.cancel()
                 _ = await dripping.value
                 #expect(all.allSatisfy { $0.answers.map(\.status) == [408] })

@@ -12,7 +12,7 @@ import Testing
 @testable import Latchkey
 
 /// The whole edge on real sockets, with deadlines of fractions of a second.
-@Suite("The HTTP edge", .timeLimit(.minutes(2)))
+@Suite("The HTTP edge")
 struct EdgeTests {
     @Sendable private static func short(_ settings: inout Settings) {
         settings.edge.head = .milliseconds(400)
