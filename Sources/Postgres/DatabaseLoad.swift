@@ -42,9 +42,7 @@ package struct GroupSizes: Sendable, Equatable {
 extension Database {
     /// - Throws: `unavailable` once the database is shut down.
     package func load() async throws(PostgresError) -> DatabaseLoad {
-        try await answer { complete in
-            self.reactor.post { core in complete(.success(core.load)) }
-        }
+        try await reactor.answer { core, reply in reply.answer(.success(core.load)) }
     }
 }
 
