@@ -165,6 +165,7 @@ extension GroupedLane {
         switch self {
         case .hot: "hot"
         case .revocations: "revocations"
+        case .guesses: "guesses"
         }
     }
 }
