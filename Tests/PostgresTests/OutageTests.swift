@@ -56,8 +56,9 @@ struct OutageTests {
         await #expect(throws: PostgresError.unavailable(.cannotConnect)) { try await database.query("SELECT 1") }
         await #expect(throws: PostgresError.unavailable(.cannotConnect)) { try await database.grouped("SELECT 1") }
         relay.set(.open)
-        #expect(try await database.query("SELECT 1").count == 1)
-        #expect(try await database.grouped("SELECT 1").count == 1)
+        // A busy machine may need more than that to connect.
+        #expect(await becomesTrue { (try? await database.query("SELECT 1"))?.count == 1 })
+        #expect(await becomesTrue { (try? await database.grouped("SELECT 1"))?.count == 1 })
         database.shutDown()
     }
 
