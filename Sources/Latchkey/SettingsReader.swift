@@ -177,7 +177,7 @@ package struct SettingsReader {
     private static let noIssuer = "unset"
     private mutating func trustedProxies() -> TrustedProxies {
         var ranges: [IPAddressRange] = []
-        for part in (string("trusted.proxies") ?? "").split(separator: ",") {
+        for part in (string("trustedProxies") ?? "").split(separator: ",") {
             let text = part.trimmingPrefix { $0 == " " }.reversed().trimmingPrefix { $0 == " " }.reversed()
             guard let range = IPAddressRange(String(text)) else {
                 problems.append(
@@ -192,8 +192,8 @@ package struct SettingsReader {
 
     private mutating func edge() -> EdgeLimits {
         var limits = EdgeLimits()
-        limits.connections = Int(int("max.connections", default: Int64(limits.connections), in: 16...1_000_000))
-        limits.requests = Int(int("max.requests", default: Int64(limits.requests), in: 1...1_000_000))
+        limits.connections = Int(int("maxConnections", default: Int64(limits.connections), in: 16...1_000_000))
+        limits.requests = Int(int("maxRequests", default: Int64(limits.requests), in: 1...1_000_000))
         return limits
     }
 

@@ -57,24 +57,31 @@ package final class Database: Sendable {
     }
 
     /// An autocommit statement in the next commit group. It must not wait for a row lock (FOR UPDATE SKIP LOCKED).
-    package func grouped(_ query: Query, in lane: GroupedLane = .hot) async throws(PostgresError) -> ResultSet {
-        let deadline = deadline(nil)
-        return try await reactor.answer { core, reply in
+    package func grouped(
+        _ query: Query, in lane: GroupedLane = .hot, cancellation: Cancellation = .heeded
+    ) async throws(PostgresError) -> ResultSet {
+        let deadline = deadline(nil, cancellation)
+        return try await reactor.answer(cancellation) { core, reply in
             core.lanes[lane.rawValue].add(query, deadline: deadline, reply)
         }
     }
 
     /// One autocommit statement on a connection of the pool.
     @discardableResult
-    package func query(_ query: Query) async throws(PostgresError) -> ResultSet {
-        let deadline = deadline(nil)
-        return try await reactor.answer { core, reply in core.pool.run(query, deadline: deadline, reply) }
+    package func query(
+        _ query: Query, cancellation: Cancellation = .heeded
+    ) async throws(PostgresError) -> ResultSet {
+        let deadline = deadline(nil, cancellation)
+        return try await reactor.answer(cancellation) { core, reply in
+            core.pool.run(query, deadline: deadline, reply)
+        }
     }
 
     /// When what is asked now must be over.
-    private func deadline(_ timeout: Int64?) -> Int64 {
+    private func deadline(_ timeout: Int64?, _ cancellation: Cancellation = .heeded) -> Int64 {
         let timeout = timeout ?? configuration.statementTimeout
-        return monotonicNow() + (Patience.current?.bounded(timeout) ?? timeout)
+        guard cancellation == .heeded, let patience = Patience.current else { return monotonicNow() + timeout }
+        return monotonicNow() + patience.bounded(timeout)
     }
 
     /// Several statements in one send and one transaction. Each is prepared before the first is executed, so none may

@@ -50,8 +50,10 @@ final class Reply<Value: Sendable>: @unchecked Sendable {
     }
 }
 
-/// Whether the caller's cancellation ends a wait. What cleans up (ROLLBACK) is sent for a cancelled task too.
-enum Cancellation { case heeded, ignored }
+/// Whether the caller's cancellation ends a wait. What cleans up (ROLLBACK, a slot given back) is sent for a cancelled task
+/// too, and so is what one task sends for several: one caller's going must not be the others' failure. Nor does it draw on
+/// the caller's patience then.
+package enum Cancellation: Sendable { case heeded, ignored }
 
 extension Reactor {
     /// Runs `start` on the reactor's thread and waits until its reply is answered.
@@ -59,7 +61,7 @@ extension Reactor {
         _ cancellation: Cancellation = .heeded, _ start: @escaping @Sendable (ReactorCore, Reply<Value>) -> Void
     ) async throws(PostgresError) -> Value {
         let reply = Reply<Value>()
-        let patience = Patience.current
+        let patience = cancellation == .heeded ? Patience.current : nil
         let begun = patience == nil ? 0 : monotonicNow()
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

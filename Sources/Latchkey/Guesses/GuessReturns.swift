@@ -53,7 +53,10 @@ final class GuessReturns: Sendable {
 
     private static func send(_ slots: [GuessSlot], _ owed: Debts, _ database: Database) async throws(PostgresError) {
         do throws(PostgresError) {
-            try await database.query(GuessSQL.giveBack(slots.flatMap { slot in slot.keys.map { ($0, slot.takenAt) } }))
+            // Also for a caller who has hung up, and for others.
+            try await database.query(
+                GuessSQL.giveBack(slots.flatMap { slot in slot.keys.map { ($0, slot.takenAt) } }),
+                cancellation: .ignored)
         } catch {
             owed.add(slots)
             throw error

@@ -21,7 +21,10 @@ package struct Guesses: Sendable {
         self.logger = logger
         lane = GuessLane { callers throws(PostgresError) in
             var verdicts: [GuessVerdict] = []
-            for row in try await database.grouped(GuessSQL.take(callers, limits), in: .guesses).rows {
+            // For all of them: whose task makes the call may hang up meanwhile.
+            let taken = try await database.grouped(
+                GuessSQL.take(callers, limits), in: .guesses, cancellation: .ignored)
+            for row in taken.rows {
                 verdicts.append(try GuessVerdict(row))
             }
             return verdicts

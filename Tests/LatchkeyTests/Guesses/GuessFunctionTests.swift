@@ -6,7 +6,7 @@ import Testing
 @testable import Latchkey
 
 /// The decisions that stand in SQL, by tables: over rows and now, without a clock.
-@Suite("The functions of the guess limits", .timeLimit(.minutes(1)))
+@Suite("The functions of the guess limits", .timeLimit(.minutes(8)))
 struct GuessFunctionTests {
     private static func withDatabase(_ body: (Database) async throws -> Void) async throws {
         try await TestCluster.withDatabase(migrations: Migrations.all) { connectionString in

@@ -36,7 +36,7 @@ private final class Calls: Sendable {
     }
 }
 
-@Suite("The lane of guess slots", .timeLimit(.minutes(1)))
+@Suite("The lane of guess slots", .timeLimit(.minutes(8)))
 struct GuessLaneTests {
     private let calls = Calls()
     private let lane: GuessLane<Int, Int>

@@ -9,7 +9,7 @@ import Testing
 
 private let ten = Array(repeating: 401, count: 10)
 
-@Suite("Guess limits", .timeLimit(.minutes(2)))
+@Suite("Guess limits", .timeLimit(.minutes(8)))
 struct GuessLimitTests {
     /// The limit of addresses is off, so that each row is a name's or a device's.
     private static func run(

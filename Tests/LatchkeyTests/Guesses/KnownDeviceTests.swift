@@ -8,7 +8,7 @@ import Testing
 
 private let ten = Array(repeating: 401, count: 10)
 
-@Suite("A known device", .timeLimit(.minutes(2)))
+@Suite("A known device", .timeLimit(.minutes(8)))
 struct KnownDeviceTests {
     private func run(_ body: @Sendable (TestInstallation) async throws -> Void) async throws {
         try await TestInstallation.run(

@@ -5,7 +5,7 @@ import Testing
 @testable import Latchkey
 
 /// Promise 11: whatever the parallelism and whichever the node.
-@Suite("Guesses in parallel", .timeLimit(.minutes(3)))
+@Suite("Guesses in parallel", .timeLimit(.minutes(8)))
 struct ParallelGuessTests {
     @Test func `are ten in five hundred over three nodes, and the owner's device gets in meanwhile`() async throws {
         try await TestInstallation.run(
