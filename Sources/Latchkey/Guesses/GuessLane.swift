@@ -26,13 +26,15 @@ final class GuessLane<Item: Sendable, Answer: Sendable>: Sendable {
     /// How many may wait.
     private static var capacity: Int { 10_000 }
     /// Whoever has waited longer is told so instead of being sent.
-    private static var patience: Duration { .seconds(2) }
+    private let patience: Duration
 
     private let state = Mutex(State())
     private let call: @Sendable ([Item]) async throws(PostgresError) -> [Answer]
 
     /// - Parameter call: one round trip for a group; it answers each item, in their order.
-    init(_ call: @escaping @Sendable ([Item]) async throws(PostgresError) -> [Answer]) {
+    init(patience: Duration = .seconds(2), _ call: @escaping @Sendable ([Item]) async throws(PostgresError) -> [Answer])
+    {
+        self.patience = patience
         self.call = call
     }
 
@@ -88,7 +90,7 @@ final class GuessLane<Item: Sendable, Answer: Sendable>: Sendable {
     private func passOn() {
         let (late, next) = state.withLock { state in
             let now = ContinuousClock.now
-            let late = state.waiting.prefix { now - $0.since > Self.patience }
+            let late = state.waiting.prefix { now - $0.since > patience }
             state.waiting.removeFirst(late.count)
             let next = Array(state.waiting.prefix(Self.largestGroup))
             state.waiting.removeFirst(next.count)

@@ -34,7 +34,8 @@ package struct ErrorMiddleware: RouterMiddleware {
         traffic.arrived()
         defer { traffic.left() }
         var context = context
-        if let given = RequestID.accepted(request.headers[.xRequestID]) { context.requestID = given }
+        let given = request.headers.first { $0.name == .xRequestID }
+        if let given = RequestID.accepted(given?.value) { context.requestID = given }
         if !policy.proxies.isEmpty {
             context.proxies = policy.proxies
             context.forwardedFor = request.headers[.xForwardedFor]
@@ -74,12 +75,17 @@ package struct ErrorMiddleware: RouterMiddleware {
         return try await next(request, context)
     }
 
-    /// A route's own fields stand.
+    /// A route's own fields stand. They are walked through, not looked up: a look-up makes an index of them first.
     private func complete(_ response: inout Response, requestID: String) {
-        response.headers[.xRequestID] = requestID
-        for field in policy.fields where !response.headers.contains(field.name) { response.headers.append(field) }
-        if !response.headers.contains(.cacheControl) { response.headers[.cacheControl] = "no-store" }
+        let own = response.headers
+        for field in policy.fields where !own.contains(where: { $0.name == field.name }) {
+            response.headers.append(field)
+        }
+        if !own.contains(where: { $0.name == .cacheControl }) { response.headers.append(Self.noStore) }
+        response.headers.append(HTTPField(name: .xRequestID, value: requestID))
     }
+
+    private static let noStore = HTTPField(name: .cacheControl, value: "no-store")
 
     private func answer(to error: any Error, request: Request, context: Context) -> Response {
         let face = Face(path: request.uri.path)

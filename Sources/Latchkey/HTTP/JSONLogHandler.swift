@@ -3,7 +3,6 @@ internal import CDispatch
 internal import Glibc
 internal import JOSE
 package import Logging
-internal import Synchronization
 
 /// Writes each event as one line of JSON: `time` (RFC 3339), `level`, `message`, `label`, then the metadata, nested
 /// dictionaries flattened with dots. Integers, booleans and finite floating-point numbers stay what they are.
@@ -13,7 +12,7 @@ package struct JSONLogHandler: LogHandler {
     package var metadataProvider: Logger.MetadataProvider?
 
     private let label: String
-    private let write: @Sendable ([UInt8]) -> Void
+    private let write: (@Sendable ([UInt8]) -> Void)?
 
     /// - Parameter write: takes one line with its end. Standard error, unless told.
     package init(
@@ -21,7 +20,7 @@ package struct JSONLogHandler: LogHandler {
     ) {
         self.label = label
         self.logLevel = logLevel
-        self.write = write ?? { StandardError.write($0) }
+        self.write = write
     }
 
     package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -57,7 +56,8 @@ package struct JSONLogHandler: LogHandler {
             Self.append("error_type", .string(String(describing: type(of: error))), to: &line)
         }
         line += "}\n".utf8
-        write(line)
+        if let write { return write(line) }
+        LogWriter.standardError.write(line, event.level >= .error ? .now : .soon)
     }
 
     private static let reserved = ["time", "level", "message", "label"]
@@ -105,25 +105,5 @@ package struct JSONLogHandler: LogHandler {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
-    }
-}
-
-/// The one writer of standard error: under its lock, whole lines, so that two threads' lines never mix.
-private enum StandardError {
-    private static let lock = Mutex(())
-
-    static func write(_ line: [UInt8]) {
-        lock.withLock { _ in
-            var rest = line[...]
-            while !rest.isEmpty {
-                let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-                if count > 0 {
-                    rest = rest.dropFirst(count)
-                } else if errno != EINTR {
-                    // Nobody reads it, or a pipe that does not block is full: the service goes on without the line.
-                    return
-                }
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@ package import Hummingbird
 import LatchkeyHummingbird
 package import LatchkeyVerifier
 internal import Logging
+internal import Synchronization
 package import NIOCore
 
 /// What the server knows of a request beside the request.
@@ -30,7 +31,7 @@ package struct LatchkeyRequestContext: BearerRequestContext, RemoteAddressReques
         coreContext = .init(source: source)
         remoteAddress = source.channel.remoteAddress
         // A property's first value runs no observer: the id is put into the logger below.
-        requestID = RequestID.random()
+        requestID = RequestID.next()
         // One request, one id: not Hummingbird's counter beside ours.
         logger[metadataKey: "hb.request.id"] = nil
         logger[metadataKey: "request_id"] = .string(requestID)
@@ -49,10 +50,17 @@ extension LatchkeyRequestContext {
 
 /// The word that names a request.
 enum RequestID {
-    /// 16 random bytes in hexadecimal.
-    static func random() -> String {
-        var generator = SystemRandomNumberGenerator()
-        let halves: (UInt64, UInt64) = (generator.next(), generator.next())
+    private static let ofProcess = UInt64.random(in: .min ... .max)
+    private static let count = Atomic<UInt64>(.random(in: .min ... .max))
+
+    /// 16 bytes in hexadecimal that no other request of any node bears: a random number of this process, and a count. It
+    /// is a name, no secret; randomness from the kernel would cost each request two system calls.
+    static func next() -> String {
+        // Spread over all bits (the finaliser of SplitMix64), so that neighbours do not look alike in a log.
+        var spread = count.wrappingAdd(0x9E37_79B9_7F4A_7C15, ordering: .relaxed).newValue
+        spread = (spread ^ (spread >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        spread = (spread ^ (spread >> 27)) &* 0x94D0_49BB_1331_11EB
+        let halves = (ofProcess, spread ^ (spread >> 31))
         return String(unsafeUninitializedCapacity: 32) { digits in
             for index in 0..<32 {
                 let half = index < 16 ? halves.0 : halves.1
