@@ -63,17 +63,14 @@ final class LogWriter: Sendable {
     }
 
     private func drain() {
-            let (bytes, dropped) = state.withLock { state in
-                defer { state = State() }
-                return (state.gathered, state.dropped)
-            }
-            Self.put(bytes)
-            if dropped > 0 {
-                Self.put(
-                    Array(
-                        #"{"level":"warning","message":"log lines were dropped: nobody took them","lines":\#(dropped)}"#
-                            .utf8) + [0x0A])
-            }
+        let (bytes, dropped) = state.withLock { state in
+            defer { state = State() }
+            return (state.gathered, state.dropped)
+        }
+        Self.put(bytes)
+        if dropped > 0 {
+            let line = #"{"level":"warning","message":"log lines were dropped: nobody took them","lines":\#(dropped)}"#
+            Self.put(Array(line.utf8) + [0x0A])
         }
     }
 
