@@ -6,10 +6,9 @@ function init(arguments)
    expect(200)
    local headers = {}
    if arguments[1] and arguments[1] ~= "" then headers["Authorization"] = "Bearer " .. lines_of(arguments[1])[1] end
-   wrk.headers = headers
    local pause = tonumber(arguments[2] or "")
    if pause then delay = function() return pause end end
-   one = wrk.format("GET")
+   one = wrk.format("GET", nil, headers)
 end
 
 function request() return one end
