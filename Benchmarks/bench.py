@@ -146,7 +146,7 @@ def one_round(ground, rounds, seconds):
 def revoke(ground, seconds):
     """Sessions made bare, ended through the service."""
     tokens = os.path.join(ground.folder, "to-revoke")
-    load.sessions(ground.limits, ground.service, 3000 * seconds, tokens)
+    load.sessions(ground.limits, ground.service, 8000 * seconds, tokens)
     return load.run(
         ground.service.url + "/oauth2/revoke", script="revoke", arguments=[tokens, 2], seconds=seconds,
         connections=CONNECTIONS, cpu=ground.service.cpu)
@@ -265,7 +265,7 @@ def main():
 def seen_elsewhere(ground, url, seconds):
     """While revokes run: how long after its answer another node still takes a token of a session that was ended."""
     tokens = os.path.join(ground.folder, "to-revoke")
-    load.sessions(ground.limits, ground.service, 3000 * seconds, tokens)
+    load.sessions(ground.limits, ground.service, 8000 * seconds, tokens)
     running = load.Load(
         ground.service.url + "/oauth2/revoke", script="revoke", arguments=[tokens, 2], seconds=seconds,
         connections=8)

@@ -91,7 +91,8 @@ CREATE FUNCTION take_guess_slots(
     accounts bytea[], addresses bytea[], device_keys bytea[], names text[], owners uuid[], versions bigint[],
     ids uuid[], account_limit bigint, address_limit bigint
 ) RETURNS TABLE (place integer, taken_at timestamptz, wait bigint, fills_account boolean, fills_address boolean)
-LANGUAGE plpgsql AS $$
+-- A plan made while the table was a page would be kept while a flood fills it.
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     callers CONSTANT integer := cardinality(accounts);
     places integer[] := array_fill(NULL::integer, ARRAY[callers]);
@@ -165,7 +166,7 @@ $$;
 
 -- Gives back slots by bucket and instant: each once, and none but the caller's own.
 CREATE FUNCTION give_back_guess_slots(keys bytea[], instants timestamptz[]) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     given record;
 BEGIN

@@ -2,6 +2,7 @@
 -- LATCHKEY_WRITE_SCHEMA=1 swift test --filter SchemaTests
 CREATE FUNCTION public.give_back_guess_slots(keys bytea[], instants timestamp with time zone[]) RETURNS void
     LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     given record;
@@ -49,6 +50,7 @@ CREATE FUNCTION public.guess_wait(slots timestamp with time zone[], most bigint,
     RETURN (SELECT ((LEAST(slot.slot, guess_wait.instant) + '00:15:00'::interval) - guess_wait.instant) FROM unnest(guess_wait.slots) slot(slot) WHERE (slot.slot > (guess_wait.instant - '00:15:00'::interval)) ORDER BY LEAST(slot.slot, guess_wait.instant) DESC OFFSET (guess_wait.most - 1) LIMIT 1);
 CREATE FUNCTION public.take_guess_slots(accounts bytea[], addresses bytea[], device_keys bytea[], names text[], owners uuid[], versions bigint[], ids uuid[], account_limit bigint, address_limit bigint) RETURNS TABLE(place integer, taken_at timestamp with time zone, wait bigint, fills_account boolean, fills_address boolean)
     LANGUAGE plpgsql
+    SET enable_seqscan TO 'off'
     AS $$
 DECLARE
     callers CONSTANT integer := cardinality(accounts);
@@ -940,38 +942,55 @@ CREATE INDEX revocation_entries_12_seq_idx ON public.revocation_entries_12 USING
 CREATE INDEX revocation_entries_13_seq_idx ON public.revocation_entries_13 USING btree (seq);
 CREATE INDEX revocation_entries_14_seq_idx ON public.revocation_entries_14 USING btree (seq);
 CREATE INDEX revocation_entries_15_seq_idx ON public.revocation_entries_15 USING btree (seq);
+CREATE INDEX sessions_by_client ON ONLY public.sessions USING btree (client_id) WHERE (client_id <> 'first-party'::text);
+CREATE INDEX sessions_00_client_id_idx ON public.sessions_00 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_by_sid ON ONLY public.sessions USING btree (sid);
 CREATE INDEX sessions_00_sid_idx ON public.sessions_00 USING btree (sid);
 CREATE INDEX sessions_by_user ON ONLY public.sessions USING btree (user_id);
 CREATE INDEX sessions_00_user_id_idx ON public.sessions_00 USING btree (user_id);
+CREATE INDEX sessions_01_client_id_idx ON public.sessions_01 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_01_sid_idx ON public.sessions_01 USING btree (sid);
 CREATE INDEX sessions_01_user_id_idx ON public.sessions_01 USING btree (user_id);
+CREATE INDEX sessions_02_client_id_idx ON public.sessions_02 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_02_sid_idx ON public.sessions_02 USING btree (sid);
 CREATE INDEX sessions_02_user_id_idx ON public.sessions_02 USING btree (user_id);
+CREATE INDEX sessions_03_client_id_idx ON public.sessions_03 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_03_sid_idx ON public.sessions_03 USING btree (sid);
 CREATE INDEX sessions_03_user_id_idx ON public.sessions_03 USING btree (user_id);
+CREATE INDEX sessions_04_client_id_idx ON public.sessions_04 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_04_sid_idx ON public.sessions_04 USING btree (sid);
 CREATE INDEX sessions_04_user_id_idx ON public.sessions_04 USING btree (user_id);
+CREATE INDEX sessions_05_client_id_idx ON public.sessions_05 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_05_sid_idx ON public.sessions_05 USING btree (sid);
 CREATE INDEX sessions_05_user_id_idx ON public.sessions_05 USING btree (user_id);
+CREATE INDEX sessions_06_client_id_idx ON public.sessions_06 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_06_sid_idx ON public.sessions_06 USING btree (sid);
 CREATE INDEX sessions_06_user_id_idx ON public.sessions_06 USING btree (user_id);
+CREATE INDEX sessions_07_client_id_idx ON public.sessions_07 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_07_sid_idx ON public.sessions_07 USING btree (sid);
 CREATE INDEX sessions_07_user_id_idx ON public.sessions_07 USING btree (user_id);
+CREATE INDEX sessions_08_client_id_idx ON public.sessions_08 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_08_sid_idx ON public.sessions_08 USING btree (sid);
 CREATE INDEX sessions_08_user_id_idx ON public.sessions_08 USING btree (user_id);
+CREATE INDEX sessions_09_client_id_idx ON public.sessions_09 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_09_sid_idx ON public.sessions_09 USING btree (sid);
 CREATE INDEX sessions_09_user_id_idx ON public.sessions_09 USING btree (user_id);
+CREATE INDEX sessions_10_client_id_idx ON public.sessions_10 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_10_sid_idx ON public.sessions_10 USING btree (sid);
 CREATE INDEX sessions_10_user_id_idx ON public.sessions_10 USING btree (user_id);
+CREATE INDEX sessions_11_client_id_idx ON public.sessions_11 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_11_sid_idx ON public.sessions_11 USING btree (sid);
 CREATE INDEX sessions_11_user_id_idx ON public.sessions_11 USING btree (user_id);
+CREATE INDEX sessions_12_client_id_idx ON public.sessions_12 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_12_sid_idx ON public.sessions_12 USING btree (sid);
 CREATE INDEX sessions_12_user_id_idx ON public.sessions_12 USING btree (user_id);
+CREATE INDEX sessions_13_client_id_idx ON public.sessions_13 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_13_sid_idx ON public.sessions_13 USING btree (sid);
 CREATE INDEX sessions_13_user_id_idx ON public.sessions_13 USING btree (user_id);
+CREATE INDEX sessions_14_client_id_idx ON public.sessions_14 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_14_sid_idx ON public.sessions_14 USING btree (sid);
 CREATE INDEX sessions_14_user_id_idx ON public.sessions_14 USING btree (user_id);
+CREATE INDEX sessions_15_client_id_idx ON public.sessions_15 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_15_sid_idx ON public.sessions_15 USING btree (sid);
 CREATE INDEX sessions_15_user_id_idx ON public.sessions_15 USING btree (user_id);
 CREATE UNIQUE INDEX signing_keys_have_one_last_signer ON public.signing_keys USING btree ((true)) WHERE ((activates_at IS NOT NULL) AND (retires_at IS NULL));
@@ -1008,51 +1027,67 @@ ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_en
 ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_14_seq_idx;
 ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_15_pkey;
 ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_15_seq_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_00_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_00_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_00_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_00_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_01_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_01_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_01_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_01_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_02_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_02_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_02_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_02_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_03_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_03_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_03_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_03_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_04_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_04_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_04_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_04_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_05_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_05_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_05_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_05_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_06_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_06_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_06_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_06_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_07_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_07_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_07_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_07_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_08_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_08_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_08_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_08_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_09_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_09_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_09_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_09_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_10_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_10_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_10_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_10_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_11_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_11_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_11_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_11_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_12_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_12_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_12_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_12_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_13_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_13_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_13_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_13_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_14_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_14_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_14_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_14_user_id_idx;
+ALTER INDEX public.sessions_by_client ATTACH PARTITION public.sessions_15_client_id_idx;
 ALTER INDEX public.sessions_pkey ATTACH PARTITION public.sessions_15_pkey;
 ALTER INDEX public.sessions_by_sid ATTACH PARTITION public.sessions_15_sid_idx;
 ALTER INDEX public.sessions_by_user ATTACH PARTITION public.sessions_15_user_id_idx;

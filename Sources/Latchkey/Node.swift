@@ -69,7 +69,10 @@ package struct Node: Service {
         let onReady = onReady
         let traffic = HTTPTraffic(routes: routes().routes.map(\.path.description))
         var limits = settings.edge
-        limits.connections = OpenFiles.makeRoom(for: limits.connections)
+        limits.connections = OpenFiles.makeRoom(for: limits.connections, beside: settings.databaseConnections)
+        // Operators and their probes alone come there: it needs few, and takes none from the callers' files.
+        var few = limits
+        few.connections = min(limits.connections, 64)
         let server = Application(
             router: router(traffic),
             server: .edge(limits),
@@ -78,7 +81,7 @@ package struct Node: Service {
             logger: logger)
         let management = Application(
             router: managementRouter(traffic),
-            server: .edge(limits),
+            server: .edge(few),
             configuration: .init(
                 address: .hostname(settings.managementHost, port: settings.managementPort), serverName: nil),
             logger: logger)

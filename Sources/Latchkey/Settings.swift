@@ -51,7 +51,7 @@ package struct Masked: Sendable, CustomStringConvertible, CustomReflectable {
 package enum Failover: String, Sendable, CaseIterable {
     /// Nothing that was acknowledged: the standby that takes over is a synchronous one.
     case synchronous
-    /// The last commits: whatever was granted before it ends with the failover.
+    /// The last commits. Nothing ends by itself yet what a failover brings back: `latchkey revoke --all` does.
     case lossy
 }
 

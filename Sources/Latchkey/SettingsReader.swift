@@ -133,11 +133,11 @@ package struct SettingsReader {
             return
         }
         // Which commits a failover may take back decides which tokens it must end: nobody else can know.
-        if target.hasSeveralHosts, string("failover") == nil {
+        if target.hasSeveralHosts, sources.allSatisfy({ $0.text("failover") == nil }) {
             problems.append(
                 "LATCHKEY_FAILOVER is not set, and the database has several hosts: say `synchronous` where only a "
                     + "synchronous standby takes over, so that no commit is lost, or `lossy` where the last commits "
-                    + "may be lost; then every session and token from before a failover ends with it")
+                    + "may be lost; after a failover run `latchkey revoke --all` then")
         }
     }
 

@@ -27,7 +27,7 @@ struct DoctorCommand: AsyncParsableCommand {
             settings: .init(
                 keysDirectory: settings.keysDirectory, publishLead: settings.keys.publishLead,
                 // The pool, the lanes, the listener and the pulse.
-                connectionsOfOneNode: settings.databaseConnections + 5, argon2: settings.argon2,
+                connectionsOfOneNode: settings.databaseConnections + 6, argon2: settings.argon2,
                 hashingMemoryKiB: settings.hashingMemoryKiB))
         var findings: [Finding] = []
         await doctor.examine { finding in

@@ -79,7 +79,9 @@ package final class Database: Sendable {
 
     /// When what is asked now must be over.
     private func deadline(_ timeout: Int64?, _ cancellation: Cancellation = .heeded) -> Int64 {
-        let timeout = timeout ?? configuration.statementTimeout
+        // What names a limit of its own (ending a million sessions) may take it, whoever asks.
+        if let timeout { return monotonicNow() + timeout }
+        let timeout = configuration.statementTimeout
         guard cancellation == .heeded, let patience = Patience.current else { return monotonicNow() + timeout }
         return monotonicNow() + patience.bounded(timeout)
     }

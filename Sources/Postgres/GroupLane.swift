@@ -23,6 +23,10 @@ final class GroupLane {
     private var waiting: [Member] = []
     /// No member's deadline is earlier; it may be that of one who has left.
     private var earliest = Int64.max
+    /// The group in flight, and the earliest of its deadlines that has not come. Whose has is told by himself: one caller's
+    /// last milliseconds must not end the group of all others.
+    private var flying: [Member] = []
+    private var earliestFlying = Int64.max
     private var backoff = Backoff()
     private(set) var groups = GroupSizes()
     private(set) var retriedAlone: UInt64 = 0
@@ -51,21 +55,27 @@ final class GroupLane {
 
     /// When `pump` must be called next though nothing arrives.
     var due: Int64? {
-        guard !waiting.isEmpty else { return nil }
-        return connection == nil ? min(earliest, backoff.notBefore) : earliest
+        guard !waiting.isEmpty else { return earliestFlying == .max ? nil : earliestFlying }
+        return min(earliestFlying, connection == nil ? min(earliest, backoff.notBefore) : earliest)
     }
 
     /// Called after every turn of the reactor: all that has arrived in it goes out together.
     func pump() {
-        guard !waiting.isEmpty else { return }
+        guard !waiting.isEmpty || earliestFlying != .max else { return }
         let now = monotonicNow()
+        expireFlying(now)
+        guard !waiting.isEmpty else { return }
         if connection == nil, now >= backoff.notBefore { open() }
         expire(now)
         guard let connection, isReady, connection.isIdle, !waiting.isEmpty else { return }
         let (members, queries, deadline) = takeGroup()
         groups.record(members.count)
+        flying = members
+        earliestFlying = members.lazy.map(\.deadline).min() ?? .max
         connection.run(
             Batch(queries: queries, deadline: deadline) { [unowned self] outcome in
+                flying = []
+                earliestFlying = .max
                 switch outcome {
                 case .done(let results, warned: false) where results.count == members.count:
                     for (member, result) in zip(members, results) { member.reply.answer(.success(result)) }
@@ -80,15 +90,21 @@ final class GroupLane {
             })
     }
 
-    /// As many of those who wait as leave in one send, and the earliest of their deadlines.
+    private func expireFlying(_ now: Int64) {
+        guard earliestFlying <= now else { return }
+        for member in flying where member.deadline <= now { member.reply.answer(.failure(.unknownOutcome)) }
+        earliestFlying = flying.lazy.map(\.deadline).filter { $0 > now }.min() ?? .max
+    }
+
+    /// As many of those who wait as leave in one send, and the latest of their deadlines: the connection's.
     private func takeGroup() -> (members: [Member], queries: [Query], deadline: Int64) {
-        var (bytes, count, deadline) = (0, 0, Int64.max)
+        var (bytes, count, deadline) = (0, 0, Int64.min)
         var queries: [Query] = []
         for member in waiting {
             bytes += member.query.wireSize
             if bytes > Self.maximumBytes, count > 0 { break }
             count += 1
-            deadline = min(deadline, member.deadline)
+            deadline = max(deadline, member.deadline)
             member.reply.stage = .inFlight
             queries.append(member.query)
         }

@@ -16,5 +16,11 @@ package final class Patience: Sendable {
     /// How long the next statement may wait.
     func bounded(_ timeout: Int64) -> Int64 { min(timeout, max(0, left.load(ordering: .relaxed))) }
 
+    /// Time that was waited for the database by another way than a statement of one's own.
+    package func spend(_ duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        spend(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    }
+
     func spend(_ nanoseconds: Int64) { left.subtract(nanoseconds, ordering: .relaxed) }
 }

@@ -42,8 +42,12 @@ final class GuessReturns: Sendable {
     }
 
     func giveBack(_ slot: GuessSlot) async {
-        // What fails is owed: nobody waits for it, and nobody can do better.
-        _ = try? await lane.answer(to: slot)
+        do { try await lane.answer(to: slot) } catch { owe(slot) }
+    }
+
+    /// To be given back with the next call: whoever met a database that is away waits for it no longer. Twice does no harm.
+    func owe(_ slot: GuessSlot) {
+        owed.add([slot])
     }
 
     /// - Throws: `PostgresError` where the debts still cannot be settled.

@@ -45,6 +45,9 @@ package struct Guesses: Sendable {
         guard !caller.accountKey.isEmpty || !caller.addressKey.isEmpty else {
             return GuessSlot(keys: [], takenAt: Instant(microseconds: 0), knownDevice: nil, full: [], address: nil)
         }
+        // The call is made for several and heeds nobody's patience, but the time goes on this request's account.
+        let begun = ContinuousClock.now
+        defer { Patience.current?.spend(ContinuousClock.now - begun) }
         switch try await lane.answer(to: caller) {
         case .refused(let wait): throw Rejection.tooManyAttempts(retryAfter: Int(max(1, wait)))
         case .taken(let instant, let place, let fillsAccount, let fillsAddress):
@@ -61,6 +64,12 @@ package struct Guesses: Sendable {
     package func giveBack(_ slot: GuessSlot) async {
         guard !slot.keys.isEmpty else { return }
         await returns.giveBack(slot)
+    }
+
+    /// The same where the database has just failed: not waited for.
+    package func owe(_ slot: GuessSlot) {
+        guard !slot.keys.isEmpty else { return }
+        returns.owe(slot)
     }
 
     /// The guess was wrong. Says so in the log where it was the last for now: at most `limits` times in a window for each

@@ -2,14 +2,17 @@ import Foundation
 
 /// How many files, sockets among them, this process may have open.
 package enum OpenFiles {
-    /// What a node needs beside its callers' connections: database, logs, keys, a restart's overlap.
-    private static let reserve = 256
+    /// What a node needs beside its callers' and its database's connections: the management port's, logs, keys, and those
+    /// that come while the last ones are being refused. Where files run out, accepting ends, and the node with it.
+    private static let reserve = 384
 
     /// Raises the soft limit as far as the hard one lets it: 1,024 is what many shells and service managers start a
     /// process with, and the hard limit is far above it.
     ///
     /// - Returns: `connections`, or fewer where the limit does not hold so many and an eighth more.
-    package static func makeRoom(for connections: Int) -> Int {
+    /// - Parameter others: files that are open beside them: the database's connections.
+    package static func makeRoom(for connections: Int, beside others: Int = 0) -> Int {
+        let reserve = reserve + others
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return connections }
         let wanted = rlim_t(connections + connections / 8 + reserve)

@@ -11,6 +11,8 @@ package final class RevocationList: RevocationLookup {
     private struct State {
         var set = RevocationSet()
         var position: FeedPosition?
+        /// The list's digest at `position`.
+        var digest: Bytes?
         /// Every revocation acknowledged anywhere before this instant is in the set.
         var completeAsOf: BootInstant?
     }
@@ -103,11 +105,11 @@ package final class RevocationList: RevocationLookup {
 
     func read(on database: Database) async throws(PostgresError) -> Reading {
         let begun = BootInstant.now()
-        let known = position
+        let (known, digest) = state.withLock { ($0.position, $0.digest) }
         let results = try await database.lease { lease throws(PostgresError) in
             try await lease.batch(
                 [
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head,
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
                     RevocationSQL.entries(after: known?.seq ?? 0), "COMMIT",
                 ], commits: .no)
         }
@@ -120,10 +122,13 @@ package final class RevocationList: RevocationLookup {
 
         // Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
         // the set stays, since an id too many refuses a token and one too few accepts it.
-        if let known, known.epoch != position.epoch || known.seq > position.seq {
+        // A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
+        let knownDigest = try head.decodeIfPresent("known_digest", as: Bytes.self)
+        if let known, known.epoch != position.epoch || known.seq > position.seq || knownDigest != digest {
             state.withLock { $0.position = nil }
             return try await read(on: database)
         }
+        let headDigest: Bytes = try head.decode("digest")
         let now = try head.decode("now", as: Instant.self)
         clock.set(database: now, boot: begun)
         state.withLock { state in
@@ -131,6 +136,7 @@ package final class RevocationList: RevocationLookup {
             // Two readings may run at once (a tick and a notification): the position never goes back.
             if state.position?.epoch != position.epoch || state.position.map({ $0.seq < position.seq }) ?? true {
                 state.position = position
+                state.digest = headDigest
             }
         }
         return reading

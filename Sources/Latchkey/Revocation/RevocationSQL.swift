@@ -73,11 +73,16 @@ package enum RevocationSQL {
         """
     }
 
-    static let head: Query = """
-        SELECT epoch, seq, clock_timestamp() AS now, (SELECT version FROM key_ring) AS ring,
-               (SELECT fence FROM installation) AS fence
+    /// - Parameter known: where the reader stands; `known_digest` is what this database's history says of that point.
+    static func head(known: Int64?) -> Query {
+        """
+        SELECT epoch, seq, digest, clock_timestamp() AS now, (SELECT version FROM key_ring) AS ring,
+               (SELECT fence FROM installation) AS fence,
+               CASE WHEN seq = \(known) THEN digest
+                    ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(known)) END AS known_digest
         FROM feed_head
         """
+    }
 
     static func entries(after seq: Int64) -> Query {
         """

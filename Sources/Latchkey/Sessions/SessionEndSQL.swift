@@ -67,7 +67,10 @@ package enum SessionEndSQL {
         case .users(let ids):
             "sessions WHERE user_id = ANY (\(ids)) AND ended_at IS NULL"
         case .client(let id):
-            "sessions WHERE client_id = \(id) AND ended_at IS NULL"
+            // The index holds all but the first party's.
+            id.isSameText(as: Client.firstParty)
+                ? "sessions WHERE client_id = 'first-party' AND ended_at IS NULL"
+                : "sessions WHERE client_id = \(id) AND client_id <> 'first-party' AND ended_at IS NULL"
         case .all:
             "sessions WHERE ended_at IS NULL"
         }

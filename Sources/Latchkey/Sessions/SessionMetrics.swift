@@ -15,7 +15,9 @@ package struct SessionMetrics: Sendable {
             logIns.add(.succeeded)
             return tokens
         } catch {
-            logIns.add(Task.isCancelled ? .abandoned : LogInOutcome(error))
+            // A guess that was looked at counts as one, though its caller has hung up since.
+            let outcome = LogInOutcome(error)
+            logIns.add(Task.isCancelled && outcome != .refused ? .abandoned : outcome)
             throw error
         }
     }

@@ -22,18 +22,24 @@ package struct SessionRing: Sendable {
         let slot = Self.spentSlot(now: now, policy: policy)
         let hasRows: Query = "SELECT EXISTS (SELECT FROM \("sessions", slot: slot)) AS found"
         guard try await database.query(hasRows).one().decode("found", as: Bool.self) else { return false }
+        // Looked through before the lock, under which every log out and revocation would wait for the scan. Nothing is born
+        // into it in between: its turn to be born into lies a width ahead.
+        let isAlive: Query = """
+            SELECT EXISTS (
+                SELECT FROM \("sessions", slot: slot), installation
+                WHERE max_until + longest_access_token * interval '1 second' > clock_timestamp()
+            ) AS found
+            """
+        let scan: Int64 = 60_000_000_000
+        let found = try await database.lease(timeout: scan) { lease throws(PostgresError) in
+            try await lease.query(isAlive)
+        }
+        guard try found.one().decode("found", as: Bool.self) == false else { return false }
         do {
-            return try await database.transaction(timeout: 60_000_000_000) { transaction in
-                let results = try await transaction.batch([
-                    "LOCK TABLE \("sessions", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT",
-                    """
-                    SELECT EXISTS (
-                        SELECT FROM \("sessions", slot: slot), installation
-                        WHERE max_until + longest_access_token * interval '1 second' > clock_timestamp()
-                    ) AS found
-                    """,
+            return try await database.transaction { transaction in
+                _ = try await transaction.batch([
+                    "LOCK TABLE \("sessions", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT"
                 ])
-                guard try results[1].one().decode("found", as: Bool.self) == false else { return false }
                 try await transaction.commit(["TRUNCATE \("sessions", slot: slot)"])
                 return true
             }

@@ -100,7 +100,7 @@ extension Sessions {
         _ decide: @Sendable (Client) throws -> ClientChange
     ) async throws -> (client: Client, position: FeedPosition?) {
         let (client, ended) = try await database.transaction(timeout: Self.timeout) {
-            transaction -> (Client, (result: ResultSet, cause: EndCause)?) in
+            transaction -> (Client, (result: ResultSet, cause: EndCause, epochs: Int)?) in
             guard let row = try await transaction.query(ClientSQL.lock(id)).first else {
                 throw Rejection.notFound(what: "client")
             }
@@ -117,10 +117,10 @@ extension Sessions {
                     .client(id), .wait, epochs: before.epoch.map { [$0] } ?? [], cause: cause, reason: reason,
                     origin: origin),
             ])
-            return (after, (ended[1], cause))
+            return (after, (ended[1], cause, before.epoch == nil ? 0 : 1))
         }
         guard let ended else { return (client, nil) }
-        if let position = try take(ended.result, ended: ended.cause) { return (client, position) }
+        if let position = try take(ended.result, ended: ended.cause, epochs: ended.epochs) { return (client, position) }
         return (client, try await readPosition())
     }
 }

@@ -58,9 +58,11 @@ extension Sessions {
     }
 
     /// Puts what a statement appended into this node's own set, before anybody hears of it.
-    func take(_ result: ResultSet, ended cause: EndCause) throws -> FeedPosition? {
+    ///
+    /// - Parameter epochs: how many of the entries are clients' epochs, not sessions.
+    func take(_ result: ResultSet, ended cause: EndCause, epochs: Int = 0) throws -> FeedPosition? {
         let (entries, position) = try result.appendedEntries()
-        metrics.ended.add(cause, entries.count { $0.kind == .sid })
+        metrics.ended.add(cause, max(0, entries.count { $0.kind == .sid } - epochs))
         revocations.insert(entries)
         return position
     }

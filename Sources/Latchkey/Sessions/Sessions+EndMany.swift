@@ -141,7 +141,7 @@ extension Sessions {
 
     /// Clients' own tokens end with the sessions.
     package func revokeAll(reason: String?, origin: Origin) async throws -> FeedPosition {
-        let ended = try await database.transaction(timeout: Self.timeout) { transaction in
+        let (ended, epochs) = try await database.transaction(timeout: Self.timeout) { transaction in
             // Users before clients, as a birth locks them.
             let locked = try await transaction.batch([UserSQL.raiseVersionOfAll, ClientSQL.lockAll])[1]
             var (ids, epochs): ([String], [UniqueID]) = ([], [])
@@ -150,12 +150,13 @@ extension Sessions {
                 epochs.append(try row.decode("epoch"))
             }
             try await transaction.query(ClientSQL.endAll(ids))
-            return try await transaction.commit([
+            let ended = try await transaction.commit([
                 Event.sessionsRevoked(target: "all", epochs: epochs.map(\.text), reason: reason).row(origin),
                 SessionEndSQL.end(.all, .wait, epochs: epochs, cause: .revoked, reason: reason, origin: origin),
             ])[1]
+            return (ended, epochs.count)
         }
-        if let position = try take(ended, ended: .revoked) { return position }
+        if let position = try take(ended, ended: .revoked, epochs: epochs) { return position }
         return try await readPosition()
     }
 }

@@ -1,3 +1,5 @@
+import Postgres
+
 extension Sessions {
     /// An account whose password was shown, as it stood when its hash was read.
     struct Proof: Sendable {
@@ -21,6 +23,8 @@ extension Sessions {
         _ password: Password, of name: String, deviceToken: String?, origin: Origin,
         reading read: () async throws -> Credentials?, _ open: (Proof) async throws -> R
     ) async throws -> R {
+        // A flood that cannot be hashed costs neither a slot nor a look at the database.
+        do { try users.hasher.requireRoom() } catch { throw Rejection(error) }
         let slot = try await guesses.take(for: name, deviceToken: deviceToken, origin: origin)
         let credentials: Credentials?
         let verdict: PasswordVerdict
@@ -28,7 +32,7 @@ extension Sessions {
             credentials = try await read()
             verdict = try await users.hasher.verify(password, against: credentials?.effectivePHC)
         } catch {
-            await guesses.giveBack(slot)
+            if error is PostgresError { guesses.owe(slot) } else { await guesses.giveBack(slot) }
             throw (error as? HashingRejection).map { Rejection($0) } ?? error
         }
         guard let credentials, let phc = credentials.effectivePHC, verdict != .differs else {

@@ -99,11 +99,16 @@ package struct HashingQueue<Payload> {
         return Int64(min(units * nanosecondsPerUnit, 1e15))
     }
 
+    /// What a job that arrived now would be refused with: its predicted wait in nanoseconds; nil where it would be taken.
+    package var refusal: Int64? {
+        let wait = predictedWait
+        return isStopped || wait > limits.waitLimit || waiting.count >= limits.capacity ? wait : nil
+    }
+
     /// A job arrives. `id` is the caller's, and never used twice.
     package mutating func arrive(_ payload: Payload, id: UInt64, parameters: Argon2Parameters, now: Int64) -> Arrival {
         guard !isStopped else { return .stopped }
-        let wait = predictedWait
-        guard wait <= limits.waitLimit, waiting.count < limits.capacity else { return .refused(predictedWait: wait) }
+        if let wait = refusal { return .refused(predictedWait: wait) }
         waiting[id] = Job(payload: payload, parameters: parameters, deadline: now + limits.waitLimit)
         waitingCost += parameters.cost
         order.append(id)
