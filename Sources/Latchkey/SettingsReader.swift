@@ -174,7 +174,7 @@ package struct SettingsReader {
     }
 
     /// What a command that serves nothing goes by.
-    private static let noIssuer = "unset"
+    package static let noIssuer = "unset"
     private mutating func trustedProxies() -> TrustedProxies {
         var ranges: [IPAddressRange] = []
         for part in (string("trustedProxies") ?? "").split(separator: ",") {

@@ -52,6 +52,10 @@ struct RevokeCommand: AsyncParsableCommand {
         _ target: SessionAdministration.Target, reason: String?, _ installation: InstallationOptions
     ) async throws {
         let position = try await installation.withInstallation { it in
+            if case .token = target, it.settings.issuer == SettingsReader.noIssuer {
+                throw Failure(
+                    "LATCHKEY_ISSUER is not set: a token is known by its issuer; set it as the service has it")
+            }
             try await it.readOnce()
             let administration = SessionAdministration(it.sessions, users: it.users, tokens: it.tokens)
             return try await administration.revoke(target, reason: reason, origin: InstallationOptions.origin)

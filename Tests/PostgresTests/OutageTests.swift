@@ -23,8 +23,8 @@ struct OutageTests {
             await #expect(throws: PostgresError.unavailable(.cannotConnect)) { try await database.query("SELECT 1") }
             await #expect(throws: PostgresError.unavailable(.cannotConnect)) { try await database.grouped("SELECT 1") }
         }
-        // The pauses between attempts count: 50 and 100 ms.
-        #expect(ContinuousClock.now - start < .seconds(2))
+        // The pauses between attempts count (50 and 100 ms), and so does a busy machine; six deadlines would be 12 s.
+        #expect(ContinuousClock.now - start < .seconds(8))
         database.shutDown()
     }
 

@@ -46,4 +46,30 @@ struct PatienceTests {
         }
         #expect(try await database.value("SELECT count(*) AS value FROM t", as: Int64.self) == 0)
     }
+
+    @Test func `What names a limit of its own may take it`() async throws {
+        _ = try await database.query("SELECT 1")
+        try await Patience.$current.withValue(Patience(nanoseconds: 1)) {
+            let count = try await database.lease(timeout: 60_000_000_000) { lease throws(PostgresError) in
+                try await lease.query("SELECT pg_sleep(0.2)::text").count
+            }
+            #expect(count == 1)
+        }
+    }
+
+    @Test func `One caller's last moments do not end the group of another`() async throws {
+        let slow: Query = "SELECT pg_sleep(1.5)::text AS value"
+        _ = try await database.grouped("SELECT 1")
+        // Both wait behind a statement in flight, and so form one group.
+        async let first = database.groupedOutcome("SELECT pg_sleep(0.5)::text AS value")
+        try await Task.sleep(for: .milliseconds(100))
+        let database = database
+        async let hasty = Patience.$current.withValue(Patience(nanoseconds: 1_000_000_000)) {
+            await database.groupedOutcome(slow)
+        }
+        async let patient = database.groupedOutcome("SELECT 1")
+        #expect(await first.error == nil)
+        #expect(await hasty.error == .unknownOutcome)
+        #expect(await patient.error == nil)
+    }
 }

@@ -1,0 +1,42 @@
+import JOSE
+import LatchkeyTesting
+import Postgres
+import Testing
+
+@testable import Latchkey
+
+/// A standby that took over without the last commits may have grown past a node's position before the node looks again.
+@Suite("Another history of the list")
+struct OtherHistoryTests {
+    @Test func `is read from its start, though its head is ahead`() async throws {
+        try await TestInstallation.run { it in
+            let database = it.node.installation.database
+            let tokens = try await it.node.newUser("alice")
+            let revoked = try await it.node.newUser("bob")
+            #expect(try await it.node.revoke(revoked.access).status == 200)
+            #expect(try await it.node.get("/account", bearer: tokens.access).status == 200)
+
+            // Our one entry gives way to another at the same position, and a further batch follows: what a lossy failover
+            // would leave.
+            let other = try #require(UniqueID(text: try AccessTokenClaims.tokenID(of: tokens.access)))
+            try await database.batch([
+                "UPDATE revocation_entries SET id = \(other)",
+                """
+                INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
+                SELECT slot, seq + 1, kind, gen_random_uuid(), expires_at FROM revocation_entries
+                """,
+                "UPDATE feed_batches SET digest = sha256('another')",
+                "INSERT INTO feed_batches (seq, digest) SELECT seq + 1, sha256('further') FROM feed_head",
+                "UPDATE feed_head SET seq = seq + 1, digest = sha256('further')",
+            ])
+            #expect(try await becomesTrue { try await it.node.get("/account", bearer: tokens.access).status == 401 })
+        }
+    }
+}
+
+extension AccessTokenClaims {
+    fileprivate static func tokenID(of token: String) throws -> String {
+        let payload = try #require(Base64URL.decode(token.utf8.split(separator: UInt8(ascii: "."))[1]))
+        return try AccessTokenClaims(parsing: payload).tokenID.text
+    }
+}
