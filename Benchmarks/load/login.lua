@@ -1,5 +1,6 @@
 -- Log ins of many accounts in turn: `user0000` and on, as many as the first argument says, with the password of the
--- second; the third is a pause in ms before each request.
+-- second; the third is the mean of the pauses in ms before the requests, each of which differs: callers who all
+-- come in the same instant are not what is measured.
 require "report"
 
 function init(arguments)
@@ -7,7 +8,8 @@ function init(arguments)
    accounts, password = tonumber(arguments[1]), arguments[2]
    turn = id * 37
    local pause = tonumber(arguments[3] or "")
-   if pause then delay = function() return pause end end
+   math.randomseed(id + 1)
+   if pause then delay = function() return math.random(0, 2 * pause) end end
 end
 
 local headers = { ["Content-Type"] = "application/json" }

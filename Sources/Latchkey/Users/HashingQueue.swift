@@ -12,6 +12,9 @@ package struct HashingQueue<Payload> {
         package var capacity: Int
         /// How long a job may wait for its turn, in nanoseconds.
         package var waitLimit: Int64
+        /// What its predicted wait may be when it arrives, in nanoseconds. Below `waitLimit`, because a prediction errs: one
+        /// that was let in and then not served has waited for nothing.
+        package var admissionLimit: Int64
         /// Memory for all hashes that run at the same time, in KiB. One alone may exceed it: a stored hash may ask
         /// for more than the settings do, and its owner must be able to log in.
         package var memoryBudgetKiB: Int
@@ -19,12 +22,13 @@ package struct HashingQueue<Payload> {
         package var assumedNanosecondsPerUnit: Double
 
         package init(
-            threads: Int, capacity: Int, waitLimit: Int64, memoryBudgetKiB: Int,
+            threads: Int, capacity: Int, waitLimit: Int64, admissionLimit: Int64? = nil, memoryBudgetKiB: Int,
             assumedNanosecondsPerUnit: Double = 500
         ) {
             self.threads = max(1, threads)
             self.capacity = max(1, capacity)
             self.waitLimit = max(0, waitLimit)
+            self.admissionLimit = min(self.waitLimit, admissionLimit ?? self.waitLimit)
             self.memoryBudgetKiB = memoryBudgetKiB
             self.assumedNanosecondsPerUnit = assumedNanosecondsPerUnit
         }
@@ -102,7 +106,7 @@ package struct HashingQueue<Payload> {
     /// What a job that arrived now would be refused with: its predicted wait in nanoseconds; nil where it would be taken.
     package var refusal: Int64? {
         let wait = predictedWait
-        return isStopped || wait > limits.waitLimit || waiting.count >= limits.capacity ? wait : nil
+        return isStopped || wait > limits.admissionLimit || waiting.count >= limits.capacity ? wait : nil
     }
 
     /// A job arrives. `id` is the caller's, and never used twice.

@@ -80,6 +80,7 @@ package final class PasswordHasher: Sendable {
                 threads: configuration.threads,
                 capacity: configuration.queueCapacity,
                 waitLimit: configuration.queueWait.nanoseconds,
+                admissionLimit: configuration.queueWait.nanoseconds / 2,
                 memoryBudgetKiB: configuration.memoryBudgetKiB))
     }
 
