@@ -40,7 +40,7 @@ enum Fault: String, CaseIterable, Sendable {
         case .readOnly:
             try await Self.setReadOnly("on", cluster)
             return { try await Self.setReadOnly("off", cluster) }
-        case .full: return try await Self.fill(cluster)
+        case .full: return try await Self.fill(cluster, relay)
         }
     }
 
@@ -57,8 +57,8 @@ enum Fault: String, CaseIterable, Sendable {
         try await operator_.query("SELECT pg_reload_conf()")
     }
 
-    /// Takes every slot, the node's own too.
-    private static func fill(_ cluster: OwnCluster) async throws -> @Sendable () async throws -> Void {
+    /// Takes every slot, the node's own too: it is cut off until they are taken, or it would take them back.
+    private static func fill(_ cluster: OwnCluster, _ relay: Relay) async throws -> @Sendable () async throws -> Void {
         let hogs = (0..<slots).map { _ in
             // From the first byte: one hog must not take another for the node.
             var configuration = DatabaseConfiguration(
@@ -66,6 +66,8 @@ enum Fault: String, CaseIterable, Sendable {
             configuration.applicationName = "hog"
             return Database(configuration)
         }
+        relay.set(.cut)
+        defer { relay.set(.open) }
         let full = await becomesTrue(within: .seconds(30)) {
             await withTaskGroup(of: Bool.self) { group in
                 for hog in hogs {
@@ -81,7 +83,10 @@ enum Fault: String, CaseIterable, Sendable {
                 return await group.reduce(0) { $0 + ($1 ? 1 : 0) } == slots
             }
         }
-        guard full else { throw NeverFull() }
+        guard full else {
+            for hog in hogs { hog.shutDown() }
+            throw NeverFull()
+        }
         return { for hog in hogs { hog.shutDown() } }
     }
 
