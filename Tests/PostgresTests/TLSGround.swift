@@ -121,7 +121,8 @@ final class Impostor: Sendable {
 
     func close() {
         shutdown(listener, Int32(SHUT_RDWR))
-        behind?.process.terminate()
+        // Not SIGTERM: the child inherits a mask in which the tests' process has that one blocked.
+        if let process = behind?.process, process.isRunning { kill(process.processIdentifier, SIGKILL) }
     }
 
     /// All that a client said that this server can read.
