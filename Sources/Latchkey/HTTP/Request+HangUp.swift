@@ -17,12 +17,12 @@ extension Request {
     package func whileCallerWaits(
         limit: Int = JSONBody.defaultLimit, _ operation: (Request) async throws -> Response
     ) async throws -> Response {
-        // The whole body first, and into the request: Hummingbird 2.28.1 hangs for good where the operation ends before
-        // a long body was read, and ends the process where the body was read past the request. Callers choose both.
         // A body that says itself that it is too long is not waited for.
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit {
             throw Rejection.bodyTooLarge(limit: limit)
         }
+        // The whole body first, and into the request: Hummingbird 2.28.1 hangs for good where the operation ends before
+        // a long body was read, and ends the process where the body was read past the request. Callers choose both.
         var read = self
         do {
             _ = try await read.collectBody(upTo: limit)

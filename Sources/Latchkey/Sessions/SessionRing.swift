@@ -22,8 +22,8 @@ package struct SessionRing: Sendable {
         let slot = Self.spentSlot(now: now, policy: policy)
         let hasRows: Query = "SELECT EXISTS (SELECT FROM \("sessions", slot: slot)) AS found"
         guard try await database.query(hasRows).one().decode("found", as: Bool.self) else { return false }
-        // Looked through before the lock, under which every log out and revocation would wait for the scan. Nothing is born
-        // into it in between: its turn to be born into lies a width ahead.
+        // Looked through before the lock too, under which every log out and revocation waits for the scan: where something is
+        // alive there is no lock at all. Under it once more, since a node of other settings may give birth in between.
         let isAlive: Query = """
             SELECT EXISTS (
                 SELECT FROM \("sessions", slot: slot), installation
@@ -36,10 +36,11 @@ package struct SessionRing: Sendable {
         }
         guard try found.one().decode("found", as: Bool.self) == false else { return false }
         do {
-            return try await database.transaction { transaction in
-                _ = try await transaction.batch([
-                    "LOCK TABLE \("sessions", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT"
+            return try await database.transaction(timeout: scan) { transaction in
+                let results = try await transaction.batch([
+                    "LOCK TABLE \("sessions", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT", isAlive,
                 ])
+                guard try results[1].one().decode("found", as: Bool.self) == false else { return false }
                 try await transaction.commit(["TRUNCATE \("sessions", slot: slot)"])
                 return true
             }
