@@ -112,7 +112,8 @@ class Service:
         log = open(os.path.join(self.folder, f"log-{len(self.nodes)}"), "w")
         began = time.monotonic()
         process = subprocess.Popen(
-            [self.binary, *arguments], cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            [self.binary, *arguments], cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True)  # as a service manager starts it
         self.nodes.append(process)
         while time.monotonic() - began < 60:
             if process.poll() is not None:

@@ -65,6 +65,11 @@ package struct Node: Service {
     /// Serves until graceful shutdown. In order of dependency; shutdown is the reverse and drains the servers first.
     package func run() async throws {
         try await prepare()
+        if SchedulingGroup.lower() == .notOurs {
+            logger.info(
+                "processors are shared out by session and this one is a terminal's: in a storm of log ins a database on this machine may wait"
+            )
+        }
         let settings = installation.settings
         let onReady = onReady
         let traffic = HTTPTraffic(routes: routes().routes.map(\.path.description))
