@@ -196,36 +196,6 @@ struct RefreshTests {
         }
     }
 
-    static let notTokens: [(String, [(String, String)], Int, String)] = [
-        ("no grant type", [("refresh_token", "x")], 400, "invalid_request"),
-        ("no token", [("grant_type", "refresh_token")], 400, "invalid_request"),
-        ("an empty token", [("grant_type", "refresh_token"), ("refresh_token", "")], 400, "invalid_request"),
-        ("another grant", [("grant_type", "password"), ("refresh_token", "x")], 400, "unsupported_grant_type"),
-        ("garbage", [("grant_type", "refresh_token"), ("refresh_token", "lkr1.AAAA")], 400, "invalid_grant"),
-        (
-            "a token of an unknown master key: another node may hold it",
-            [
-                ("grant_type", "refresh_token"),
-                ("refresh_token", "lkr1.AwECAwQFBgcICQoLDA0OD2VT8QAAAAAHAAIp7YCvRrR8G2QSBUVVdX4R"),
-            ], 503, "temporarily_unavailable"
-        ),
-        (
-            "a token of another installation",
-            [
-                ("grant_type", "refresh_token"),
-                ("refresh_token", "lkr1.AwECAwQFBgcICQoLDA0OD2VT8QAAAAAHAAEp7YCvRrR8G2QSBUVVdX4R"),
-            ], 400, "invalid_grant"
-        ),
-        (
-            "the same parameter twice",
-            [("grant_type", "refresh_token"), ("refresh_token", "x"), ("refresh_token", "x")], 400, "invalid_request"
-        ),
-        (
-            "a secret where there is none",
-            [("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_secret", "x")], 401, "invalid_client"
-        ),
-    ]
-
     private func expectEnded(
         _ it: TestInstallation, _ tokens: TestNode.Answer, cause: String,
         sourceLocation: SourceLocation = #_sourceLocation
