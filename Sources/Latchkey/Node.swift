@@ -73,6 +73,7 @@ package struct Node: Service {
         let settings = installation.settings
         let onReady = onReady
         let traffic = HTTPTraffic(routes: routes().routes.map(\.path.description))
+        let edge = EdgeTraffic()
         var limits = settings.edge
         limits.connections = OpenFiles.makeRoom(for: limits.connections, beside: settings.databaseConnections)
         // Operators and their probes alone come there: it needs few, and takes none from the callers' files.
@@ -80,12 +81,12 @@ package struct Node: Service {
         few.connections = min(limits.connections, 64)
         let server = Application(
             router: router(traffic),
-            server: .edge(limits),
+            server: .edge(limits, counting: edge),
             configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? settings.port) },
             logger: logger)
         let management = Application(
-            router: managementRouter(traffic),
+            router: managementRouter(traffic, edge),
             server: .edge(few),
             configuration: .init(
                 address: .hostname(settings.managementHost, port: settings.managementPort), serverName: nil),
@@ -142,11 +143,13 @@ package struct Node: Service {
         return router
     }
 
-    private func managementRouter(_ traffic: HTTPTraffic) -> Router<LatchkeyRequestContext> {
+    private func managementRouter(
+        _ traffic: HTTPTraffic, _ edge: EdgeTraffic
+    ) -> Router<LatchkeyRequestContext> {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware(policy()))
         HealthRoutes(installation).add(to: router)
-        MetricsRoutes(installation, traffic: traffic).add(to: router)
+        MetricsRoutes(installation, traffic: traffic, edge: edge).add(to: router)
         router.refuseOtherMethods(heads: .generated)
         return router
     }

@@ -19,11 +19,12 @@ package struct Guesses: Sendable {
         self.masterKeys = masterKeys
         self.limits = limits
         self.logger = logger
-        lane = GuessLane { callers throws(PostgresError) in
+        let half = Self.half(of: database)
+        lane = GuessLane(patience: .nanoseconds(half)) { callers throws(PostgresError) in
             var verdicts: [GuessVerdict] = []
             // For all of them: whose task makes the call may hang up meanwhile.
             let taken = try await database.grouped(
-                GuessSQL.take(callers, limits), in: .guesses, cancellation: .ignored)
+                GuessSQL.take(callers, limits), in: .guesses, timeout: half, cancellation: .ignored)
             for row in taken.rows {
                 verdicts.append(try GuessVerdict(row))
             }
@@ -31,6 +32,10 @@ package struct Guesses: Sendable {
         }
         returns = GuessReturns(database)
     }
+
+    /// In nanoseconds: how long one waits for the call in flight, and how long a call may take: together what a request
+    /// waits for the database in all.
+    static func half(of database: Database) -> Int64 { database.configuration.statementTimeout / 2 }
 
     /// Takes a slot in every bucket that counts this caller, or in none. A known device has a bucket of its own, **instead
     /// of** the name's and the network's: whoever guesses elsewhere cannot lock it out.

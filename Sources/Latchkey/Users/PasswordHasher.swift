@@ -55,6 +55,13 @@ package final class PasswordHasher: Sendable {
         }
 
         var threads: Int { max(1, min(cores, memoryBudgetKiB / parameters.memoryKiB)) }
+
+        /// Half of the wait is for what the prediction errs by: who was let in is served.
+        var limits: HashingQueue<HashingRoom.Job>.Limits {
+            .init(
+                threads: threads, capacity: queueCapacity, waitLimit: queueWait.nanoseconds,
+                admissionLimit: queueWait.nanoseconds / 2, memoryBudgetKiB: memoryBudgetKiB)
+        }
     }
 
     /// What it is at, for the metrics.
@@ -75,13 +82,7 @@ package final class PasswordHasher: Sendable {
         parameters = configuration.parameters
         quantum = max(1, configuration.failureQuantum.nanoseconds)
         dummy = (SecureRandom.bytes(PHCString.saltLength), SecureRandom.bytes(PHCString.tagLength))
-        room = HashingRoom(
-            limits: .init(
-                threads: configuration.threads,
-                capacity: configuration.queueCapacity,
-                waitLimit: configuration.queueWait.nanoseconds,
-                admissionLimit: configuration.queueWait.nanoseconds / 2,
-                memoryBudgetKiB: configuration.memoryBudgetKiB))
+        room = HashingRoom(limits: configuration.limits)
     }
 
     package var load: Load { room.load }
