@@ -17,6 +17,7 @@ package struct Installation: Sendable {
     package let revocations: RevocationList
     package let ring: KeyRing
     package let signingKeys: SigningKeys
+    package let compromises: KeyCompromises
     package let users: Users
     package let guesses: Guesses
     package let roles: Roles
@@ -51,6 +52,8 @@ package struct Installation: Sendable {
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
         signingKeys = SigningKeys(
             database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm)
+        compromises = KeyCompromises(
+            database, masterKeys: masterKeys, signingKeys: signingKeys, ring: ring, revocations: revocations)
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(

@@ -64,6 +64,7 @@ struct MetricsRoutes: Sendable {
         page.samples(metrics.ended, by: "cause")
         page.family("latchkey_revocations_total", .counter, "Entries this node put on the revocation list, by kind.")
         page.samples(installation.revocations.appended, by: "kind")
+        page.samples(installation.revocations.appendedKeys, by: "kind")
     }
 
     private func hashing(in page: inout Exposition) {

@@ -133,6 +133,7 @@ package struct Node: Service {
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
         ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
         KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
+        KeyCompromiseAdministration(it.compromises, sessions: it.sessions).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
         return router
     }

@@ -72,6 +72,7 @@ extension SigningKey {
                 ("state", .string(state(at: now).rawValue)), ("created_at", time(createdAt)),
                 ("published_at", time(publishedAt)), ("ripe_at", isStandby ? time(ripeAt(lead: lead)) : nil),
                 ("activates_at", time(activatesAt)), ("retires_at", time(retiresAt)), ("removed_at", time(removedAt)),
+                ("compromised_at", time(compromisedAt)),
             ]))
     }
 }

@@ -15,6 +15,15 @@ package final class RevocationList: RevocationLookup {
         var digest: Bytes?
         /// Every revocation acknowledged anywhere before this instant is in the set.
         var completeAsOf: BootInstant?
+        var latestKeyEntries = LatestKeyEntries()
+
+        mutating func apply(_ entry: KeyEntry) {
+            guard latestKeyEntries.admits(entry) else { return }
+            switch entry.kind {
+            case .kid: set.insert(keyID: entry.keyID)
+            case .lift: set.lift(keyID: entry.keyID)
+            }
+        }
     }
 
     /// Without a tick for this long a node neither judges a token nor mints one.
@@ -36,6 +45,7 @@ package final class RevocationList: RevocationLookup {
 
     /// Entries that this node itself has appended, once they were committed.
     package let appended = CounterFamily<RevocationEntry.Kind>()
+    package let appendedKeys = CounterFamily<KeyEntry.Kind>()
 
     /// Nanoseconds since the instant as of which the set is complete; nil before the first tick.
     package var age: Int64? { state.withLock { $0.completeAsOf }.map { BootInstant.now() - $0 } }
@@ -67,6 +77,13 @@ package final class RevocationList: RevocationLookup {
         state.withLock { state in
             for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
         }
+    }
+
+    /// Takes in the revocation of a key that this node itself has just committed, or found committed. A lift comes by
+    /// reading alone: one of a history that was lost meanwhile must not undo what stands in the present one.
+    package func insert(_ entry: KeyEntry) {
+        guard entry.kind == .kid else { return }
+        state.withLock { $0.apply(entry) }
     }
 
     /// Rounded up: the set forgets no entry before it expires.
@@ -110,14 +127,17 @@ package final class RevocationList: RevocationLookup {
             try await lease.batch(
                 [
                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
-                    RevocationSQL.entries(after: known?.seq ?? 0), "COMMIT",
+                    RevocationSQL.entries(after: known?.seq ?? 0), RevocationSQL.keyEntries(after: known?.seq ?? 0),
+                    "COMMIT",
                 ], commits: .no)
         }
-        guard results.count == 4 else { throw .unexpectedRowCount(results.count) }
+        guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
         let head = try results[1].one()
         let position = FeedPosition(epoch: try head.decode("epoch"), seq: try head.decode("seq"))
         var entries: [RevocationEntry] = []
         for row in results[2].rows { entries.append(try RevocationEntry(row)) }
+        var keyEntries: [KeyEntry] = []
+        for row in results[3].rows { keyEntries.append(try KeyEntry(row)) }
         let reading = Reading(begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"))
 
         // Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
@@ -125,7 +145,11 @@ package final class RevocationList: RevocationLookup {
         // A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
         let knownDigest = try head.decodeIfPresent("known_digest", as: Bytes.self)
         if let known, known.epoch != position.epoch || known.seq > position.seq || knownDigest != digest {
-            state.withLock { $0.position = nil }
+            state.withLock { state in
+                state.position = nil
+                // Positions of the other history say nothing of this one's entries; the keys stay in the set.
+                state.latestKeyEntries = LatestKeyEntries()
+            }
             return try await read(on: database)
         }
         let headDigest: Bytes = try head.decode("digest")
@@ -133,6 +157,7 @@ package final class RevocationList: RevocationLookup {
         clock.set(database: now, boot: begun)
         state.withLock { state in
             for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
+            for entry in keyEntries { state.apply(entry) }
             // Two readings may run at once (a tick and a notification): the position never goes back.
             if state.position?.epoch != position.epoch || state.position.map({ $0.seq < position.seq }) ?? true {
                 state.position = position
