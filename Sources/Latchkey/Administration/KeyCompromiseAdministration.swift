@@ -39,7 +39,7 @@ package struct KeyCompromiseAdministration: Sendable {
         let foresight = try await compromises.foresee(kid)
         let key = foresight.key
         // Only the newest token of a session is known of, and none of those that clients got for themselves.
-        let start = max(key.activatesAt ?? foresight.now, foresight.now - foresight.longestAccessToken)
+        let start = max(key.activatesAt ?? foresight.now, foresight.now - foresight.policy.lifetime)
         let end = min(key.retiresAt ?? foresight.now, foresight.now)
         return foresight.json(try await sessions.census(from: start, until: end))
     }
@@ -72,11 +72,12 @@ extension JSONValue {
 
 extension KeyCompromise.Takeover {
     fileprivate var json: JSONValue {
-        .object(
-            JSONObject([
-                ("kid", .string(kid)), ("activates_at", .instant(at)), ("ripe", .bool(isRipe)),
-                ("ripe_at", ripeAt.map { .instant($0) }),
-            ]))
+        var members: [(String, JSONValue?)] = [("kid", .string(kid)), ("activates_at", .instant(at))]
+        switch standing {
+        case .ripe: members.append(("ripe", true))
+        case .unripe(let ripeAt): members += [("ripe", false), ("ripe_at", ripeAt.map { .instant($0) })]
+        }
+        return .object(JSONObject(members))
     }
 }
 
@@ -93,13 +94,6 @@ extension KeyCompromises.Foresight {
 
     /// A node that is cut off from the database goes on serving its JWKS until that is `longestRingAge` old.
     private var lastCacheKnows: Int64 { max(cachesKnow, policy.longestRingAge + policy.maxAge) }
-
-    /// For how long a verifier that keeps the JWKS for `max-age` may not know the key that signs next, though it is not
-    /// ripe. In seconds.
-    private func unknownFor(_ takeover: KeyCompromise.Takeover) -> Int64 {
-        guard let ripeAt = takeover.ripeAt else { return cachesKnow }
-        return max(0, (ripeAt - policy.publishLead + cachesKnow - takeover.at + 999_999) / 1_000_000)
-    }
 
     fileprivate func json(_ census: SessionCensus) -> JSONValue {
         .object(
@@ -140,11 +134,17 @@ extension KeyCompromises.Foresight {
         case .compromise, .already, .unknownKey: break
         }
         guard let takeover else { return "It does not sign, so nothing changes about who does." }
-        if takeover.isRipe { return "\(takeover.kid) signs in its place; every verifier that obeys max-age knows it." }
-        return """
-            \(takeover.kid) signs in its place without being ripe: a verifier that does not fetch the JWKS at an unknown \
-            kid refuses new tokens for up to \(unknownFor(takeover)) s, or \(lastCacheKnows) s if a node is cut off from \
-            the database.
-            """
+        switch takeover.standing {
+        case .ripe: return "\(takeover.kid) signs in its place; every verifier that obeys max-age knows it."
+        case .unripe(let ripeAt):
+            // A copy of the JWKS from before it was published lasts as long as one from before this does.
+            let youth = ripeAt.map { takeover.at - ($0 - policy.publishLead) } ?? 0
+            let seconds = max(0, cachesKnow - youth / 1_000_000)
+            return """
+                \(takeover.kid) signs in its place without being ripe: a verifier that does not fetch the JWKS at an \
+                unknown kid refuses new tokens for up to \(seconds) s, or \(lastCacheKnows) s if a node is cut off from \
+                the database.
+                """
+        }
     }
 }

@@ -6,8 +6,7 @@ enum KeyCompromiseSQL {
     static func compromise(_ kid: String, at now: Instant, _ change: KeyCompromise.Change) -> Query {
         """
         UPDATE signing_keys
-        SET compromised_at = \(now), activates_at = \(change.activatesAt), retires_at = \(change.retiresAt),
-            removed_at = \(change.removedAt)
+        SET compromised_at = \(now), activates_at = \(change.activatesAt), retires_at = \(change.retiresAt)
         WHERE kid = \(kid) AND compromised_at IS NULL
         """
     }

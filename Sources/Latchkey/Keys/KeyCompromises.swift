@@ -29,8 +29,6 @@ package struct KeyCompromises: Sendable {
         package let decision: KeyCompromise.Decision
         /// The widest that a node serves by.
         package let policy: KeyPolicy
-        /// Seconds.
-        package let longestAccessToken: Int64
         package let now: Instant
     }
 
@@ -40,9 +38,7 @@ package struct KeyCompromises: Sendable {
         guard let key = ground.keys.first(where: { $0.kid.isSameText(as: kid) }) else {
             throw Rejection.notFound(what: "signing key")
         }
-        return Foresight(
-            key: key, decision: ground.decide(kid), policy: ground.policy,
-            longestAccessToken: ground.longestAccessToken, now: ground.now)
+        return Foresight(key: key, decision: ground.decision(of: kid), policy: ground.policy, now: ground.clock.now)
     }
 
     package struct Outcome: Sendable {
@@ -78,14 +74,14 @@ package struct KeyCompromises: Sendable {
         let (outcome, entry) = try await database.transaction { transaction -> (Outcome?, KeyEntry?) in
             let results = try await transaction.batch([SigningKeySQL.lockRing] + Ground.statements)
             let ground = try Ground(Array(results.dropFirst()), policy: ring.policy)
-            switch ground.decide(kid) {
+            switch ground.decision(of: kid) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .noSuccessor: return (nil, nil)
             case .already(let since):
                 let (entry, position) = try await Self.confirm(kid, transaction)
                 return (Outcome(kid: kid, novelty: .already, since: since, takeover: nil, position: position), entry)
             case .compromise(let change):
-                var changes = [KeyCompromiseSQL.compromise(kid, at: ground.now, change)]
+                var changes = [KeyCompromiseSQL.compromise(kid, at: ground.clock.now, change)]
                 if let takeover = change.takeover {
                     // A successor that does not open would leave every node of these master keys without a signer.
                     for key in ground.keys where key.kid.isSameText(as: takeover.kid) {
@@ -100,7 +96,7 @@ package struct KeyCompromises: Sendable {
                     event.row(origin), SigningKeySQL.raiseVersion, RevocationSQL.append(.kid, keyID: kid),
                 ])[2].one()
                 let outcome = Outcome(
-                    kid: kid, novelty: .new, since: ground.now, takeover: change.takeover,
+                    kid: kid, novelty: .new, since: ground.clock.now, takeover: change.takeover,
                     position: try FeedPosition(row))
                 return (outcome, try KeyEntry(row))
             }
@@ -127,7 +123,7 @@ package struct KeyCompromises: Sendable {
             let ground = try Ground(Array(results.dropFirst()), policy: ring.policy)
             var latest: KeyEntry?
             if let row = results.last?.first { latest = try KeyEntry(row) }
-            switch KeyCompromise.restoration(ground.keys, kid: kid, now: ground.now) {
+            switch KeyCompromise.restoration(ground.keys, kid: kid, now: ground.clock.now) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .destroyed:
                 throw Rejection.conflict(
@@ -137,7 +133,7 @@ package struct KeyCompromises: Sendable {
                     throw Rejection.conflict(code: "not-compromised", detail: "The key is not compromised.")
                 }
                 let (_, position) = try await Self.confirm(kid, transaction)
-                let state = ground.keys.first { $0.kid.isSameText(as: kid) }?.state(at: ground.now)
+                let state = ground.keys.first { $0.kid.isSameText(as: kid) }?.state(at: ground.clock.now)
                 return (Restored(kid: kid, state: state ?? .removed, position: position), .already)
             case .restore(let state):
                 try Self.expectOneEach(try await transaction.batch([KeyCompromiseSQL.restore(kid)]))
@@ -175,30 +171,24 @@ package struct KeyCompromises: Sendable {
 
     /// What is decided upon, read in one batch.
     private struct Ground {
-        static let statements = [SigningKeySQL.all, SigningKeySQL.now]
+        static let statements = [SigningKeySQL.all, RevocationSQL.ground]
 
         let keys: [SigningKey]
         let policy: KeyPolicy
-        let longestAccessToken: Int64
-        let now: Instant
+        let clock: ClockReading
 
-        /// - Parameter policy: this process's own; what other nodes serve by may be wider.
+        /// - Parameter own: this process's policy; what other nodes serve by may be wider.
         init(_ results: [ResultSet], policy own: KeyPolicy) throws(PostgresError) {
             var keys: [SigningKey] = []
             for row in results[0].rows { keys.append(try SigningKey(row)) }
             self.keys = keys
             let row = try results[1].one()
-            var policy = own
-            policy.publishLead = max(policy.publishLead, try row.decode("longest_publish_lead"))
-            policy.leeway = max(policy.leeway, try row.decode("longest_leeway"))
-            self.policy = policy
-            longestAccessToken = try row.decode("longest_access_token")
-            now = try row.decode("now")
+            policy = own.widened(by: try SettingsInForce(row))
+            clock = try ClockReading(row)
         }
 
-        func decide(_ kid: String) -> KeyCompromise.Decision {
-            KeyCompromise.decide(
-                keys, kid: kid, policy: policy, tokensLive: longestAccessToken + policy.leeway, now: now)
+        func decision(of kid: String) -> KeyCompromise.Decision {
+            KeyCompromise.decide(keys, kid: kid, policy: policy, clock: clock)
         }
     }
 }
