@@ -17,7 +17,8 @@ extension Sessions {
         try await census(from: start, until: end, pages: Self.censusPages)
     }
 
-    func census(from start: Instant, until end: Instant, pages most: Int64) async throws(PostgresError) -> SessionCensus {
+    func census(from start: Instant, until end: Instant, pages most: Int64) async throws(PostgresError) -> SessionCensus
+    {
         let pages: Int64 = try await database.query(SessionCensusSQL.pages).one().decode("pages")
         let millionths = pages <= most ? 1_000_000 : max(1, most * 1_000_000 / pages)
         let row = try await database.query(

@@ -8,7 +8,8 @@ import Testing
 @Suite struct CompromiseDrillTests {
     private static let drills = ProcessInfo.processInfo.environment["LATCHKEY_DRILLS"].flatMap { Int($0) } ?? 100
 
-    @Test func `A compromise reaches every node and every follower within the second, by the median of many`() async throws
+    @Test func `A compromise reaches every node and every follower within the second, by the median of many`()
+        async throws
     {
         // Keys whose making costs nothing: what is measured is the way of the news.
         try await TestInstallation.run(nodes: 2, settings: { $0.signingAlgorithm = .es256 }) { it in

@@ -46,6 +46,18 @@ actor CompromiseScene {
         return answer["kid"]
     }
 
+    /// Lets the two seconds of a rotation last longer.
+    func stretchRotation() async throws {
+        try await it.database.batch([
+            """
+            UPDATE signing_keys
+            SET retires_at = CASE WHEN retires_at > now() THEN retires_at + interval '5 seconds' ELSE retires_at END,
+                activates_at = CASE WHEN activates_at > now() THEN activates_at + interval '5 seconds' ELSE activates_at END
+            """,
+            "UPDATE key_ring SET version = version + 1",
+        ])
+    }
+
     /// By its state in the list of keys.
     func keys(_ state: SigningKeyState) async throws -> [String] {
         let items = try await it.node.get("/admin/keys", bearer: try await administrator()).json["items"]?.array ?? []

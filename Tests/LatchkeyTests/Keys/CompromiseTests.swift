@@ -6,7 +6,9 @@ import Postgres
 import Testing
 
 @Suite struct CompromiseTests {
-    @Test func `A compromised signer is refused here at once and elsewhere soon, and one refresh recovers`() async throws {
+    @Test func `A compromised signer is refused here at once and elsewhere soon, and one refresh recovers`()
+        async throws
+    {
         try await TestInstallation.run(nodes: 2) { it in
             let scene = try await CompromiseScene(it)
             let tokens = try await it.node.newUser("alice")
@@ -217,6 +219,7 @@ import Testing
             let scene = try await CompromiseScene(it)
             let tokens = try await it.node.newUser("alice")
             let next = try await scene.rotate()
+            try await scene.stretchRotation()
             let standbys = try await Set(scene.keys(.published)).subtracting([next])
             let answer = try await scene.compromise(try tokens.signer)
             #expect(answer.json["signs_next"]?.object?["kid"]?.string == next)
@@ -232,6 +235,7 @@ import Testing
             let scene = try await CompromiseScene(it)
             let tokens = try await it.node.newUser("alice")
             let leaked = try await scene.rotate()
+            try await scene.stretchRotation()
             let answer = try await scene.compromise(leaked)
             let next = try #require(answer.json["signs_next"]?.object)
             #expect(next["ripe"] == true)
@@ -247,7 +251,9 @@ import Testing
         }
     }
 
-    @Test func `Without a ripe standby an unripe one signs, and it is said for how long it may be refused`() async throws {
+    @Test func `Without a ripe standby an unripe one signs, and it is said for how long it may be refused`()
+        async throws
+    {
         try await TestInstallation.run(nodes: 2) { it in
             let scene = try await CompromiseScene(it)
             for _ in 0..<2 {

@@ -104,21 +104,22 @@ import Testing
         #expect(decision == it.expected)
     }
 
-    @Test(arguments: [
-        ("nobody", DrawnKey(kid: "leaked", compromised: -7), true, .unknownKey),
-        ("leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7), true, .notCompromised),
-        ("leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7, compromised: -7), false, .destroyed),
-        ("leaked", DrawnKey(kid: "leaked", compromised: -7), false, .destroyed),
-        ("leaked", DrawnKey(kid: "leaked", published: -99, compromised: -7), true, .restore(as: .published)),
-        (
-            "leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7, removed: 1, compromised: -7), true,
-            .restore(as: .retired)
-        ),
-        (
-            "leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7, removed: 0, compromised: -7), true,
-            .restore(as: .removed)
-        ),
-    ] as [(String, DrawnKey, Bool, KeyCompromise.Restoration)])
+    @Test(
+        arguments: [
+            ("nobody", DrawnKey(kid: "leaked", compromised: -7), true, .unknownKey),
+            ("leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7), true, .notCompromised),
+            ("leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7, compromised: -7), false, .destroyed),
+            ("leaked", DrawnKey(kid: "leaked", compromised: -7), false, .destroyed),
+            ("leaked", DrawnKey(kid: "leaked", published: -99, compromised: -7), true, .restore(as: .published)),
+            (
+                "leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7, removed: 1, compromised: -7), true,
+                .restore(as: .retired)
+            ),
+            (
+                "leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7, removed: 0, compromised: -7), true,
+                .restore(as: .removed)
+            ),
+        ] as [(String, DrawnKey, Bool, KeyCompromise.Restoration)])
     func `Taking it back is possible while the private half is there`(
         kid: String, key: DrawnKey, isSealed: Bool, expected: KeyCompromise.Restoration
     ) throws {

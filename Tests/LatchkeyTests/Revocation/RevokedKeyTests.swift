@@ -108,7 +108,7 @@ import Testing
             ).one().decode("count")
             #expect(count == 6)
             // As a follower computes it.
-            var digest = Array(SHA256.digest([UInt8]()))
+            var digest = SHA256.digest([])
             for row in try await it.database.query(
                 """
                 SELECT r.kind, r.kid, b.digest FROM revoked_keys r JOIN feed_batches b ON b.seq = r.seq ORDER BY r.seq
@@ -116,7 +116,7 @@ import Testing
             ).rows {
                 let kind: Int16 = try row.decode("kind")
                 let text: String = try row.decode("kid")
-                digest = Array(SHA256.digest(digest + [0, UInt8(kind)] + Array(text.utf8)))
+                digest = SHA256.digest(digest + [0, UInt8(kind)] + Array(text.utf8))
                 #expect(try row.decode("digest", as: Bytes.self).bytes == digest)
             }
         }
