@@ -6,19 +6,14 @@ package import Postgres
 /// refresh tokens do not depend on signing keys: their clients recover by one refresh. A mistake is taken back by a lift
 /// while the private half is not wiped.
 package struct KeyCompromises: Sendable {
-    private let database: Database
-    private let masterKeys: MasterKeys
     private let signingKeys: SigningKeys
+    private let masterKeys: MasterKeys
     private let ring: KeyRing
     private let revocations: RevocationList
 
-    package init(
-        _ database: Database, masterKeys: MasterKeys, signingKeys: SigningKeys, ring: KeyRing,
-        revocations: RevocationList
-    ) {
-        self.database = database
-        self.masterKeys = masterKeys
+    package init(_ signingKeys: SigningKeys, masterKeys: MasterKeys, ring: KeyRing, revocations: RevocationList) {
         self.signingKeys = signingKeys
+        self.masterKeys = masterKeys
         self.ring = ring
         self.revocations = revocations
     }
@@ -34,11 +29,28 @@ package struct KeyCompromises: Sendable {
 
     /// - Throws: `Rejection.notFound`.
     package func foresee(_ kid: String) async throws -> Foresight {
-        let ground = try Ground(try await database.batch(Ground.statements), policy: ring.policy)
-        guard let key = ground.keys.first(where: { $0.kid.isSameText(as: kid) }) else {
+        let reading = try await signingKeys.read()
+        guard let key = reading.keys.first(where: { $0.kid.isSameText(as: kid) }) else {
             throw Rejection.notFound(what: "signing key")
         }
-        return Foresight(key: key, decision: ground.decision(of: kid), policy: ground.policy, now: ground.clock.now)
+        return Foresight(
+            key: key, decision: decide(kid, reading), policy: signingKeys.policy(for: reading), now: reading.clock.now)
+    }
+
+    private func decide(_ kid: String, _ reading: RingReading) -> KeyCompromise.Decision {
+        KeyCompromise.decide(
+            reading.keys, kid: kid, policy: signingKeys.policy(for: reading), clock: reading.clock)
+    }
+
+    /// Runs `body` under the ring's lock. Where the clock was stepped the next tick says so, and it can be asked again.
+    private func underLock<R: Sendable>(
+        _ body: @Sendable (Transaction, RingReading) async throws -> R
+    ) async throws -> R {
+        do {
+            return try await signingKeys.underLock(body)
+        } catch is SigningKeys.ClockStepped {
+            throw Rejection.unavailable(retryAfter: 1)
+        }
     }
 
     package struct Outcome: Sendable {
@@ -52,6 +64,9 @@ package struct KeyCompromises: Sendable {
         package let position: FeedPosition
     }
 
+    /// Whatever is due by the schedule beside the new standby is nobody's command.
+    private static let schedule = Origin(actor: "node")
+
     /// Declares the key compromised. Done twice it is done once, so that whoever was told 503 asks again.
     ///
     /// - Throws: `Rejection.notFound`; `SigningKeyError` where the key that would sign next does not open here.
@@ -60,31 +75,29 @@ package struct KeyCompromises: Sendable {
             if let outcome = try await declare(kid, reason: reason, origin: origin) {
                 await follow()
                 // The tokens are refused already: a failure here is mended by the worker of any node.
-                try? await signingKeys.publishMissingStandbys(origin: origin)
+                _ = try? await signingKeys.carryOutDue(origin: Self.schedule)
                 return outcome
             }
             // It signs, and no other key is there to follow it: that one is made first.
-            try await signingKeys.publishMissingStandbys(origin: origin)
+            try await signingKeys.carryOutDue(origin: Self.schedule)
         }
         throw SigningKeyError.noSigner
     }
 
     /// nil where there is nobody to follow it.
     private func declare(_ kid: String, reason: String, origin: Origin) async throws -> Outcome? {
-        let (outcome, entry) = try await database.transaction { transaction -> (Outcome?, KeyEntry?) in
-            let results = try await transaction.batch([SigningKeySQL.lockRing] + Ground.statements)
-            let ground = try Ground(Array(results.dropFirst()), policy: ring.policy)
-            switch ground.decision(of: kid) {
+        let (outcome, entry) = try await underLock { transaction, reading -> (Outcome?, KeyEntry?) in
+            switch decide(kid, reading) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .noSuccessor: return (nil, nil)
             case .already(let since):
                 let (entry, position) = try await Self.confirm(kid, transaction)
                 return (Outcome(kid: kid, novelty: .already, since: since, takeover: nil, position: position), entry)
             case .compromise(let change):
-                var changes = [KeyCompromiseSQL.compromise(kid, at: ground.clock.now, change)]
+                var changes = [KeyCompromiseSQL.compromise(kid, at: reading.clock.now, change)]
                 if let takeover = change.takeover {
                     // A successor that does not open would leave every node of these master keys without a signer.
-                    for key in ground.keys where key.kid.isSameText(as: takeover.kid) {
+                    for key in reading.keys where key.kid.isSameText(as: takeover.kid) {
                         _ = try key.open(with: masterKeys)
                     }
                     changes.append(KeyCompromiseSQL.takeOver(takeover))
@@ -96,7 +109,7 @@ package struct KeyCompromises: Sendable {
                     event.row(origin), SigningKeySQL.raiseVersion, RevocationSQL.append(.kid, keyID: kid),
                 ])[2].one()
                 let outcome = Outcome(
-                    kid: kid, novelty: .new, since: ground.clock.now, takeover: change.takeover,
+                    kid: kid, novelty: .new, since: reading.clock.now, takeover: change.takeover,
                     position: try FeedPosition(row))
                 return (outcome, try KeyEntry(row))
             }
@@ -117,23 +130,18 @@ package struct KeyCompromises: Sendable {
     ///
     /// - Throws: `Rejection.notFound`, `.conflict` where its private half is wiped or it was never compromised.
     package func restore(_ kid: String, reason: String?, origin: Origin) async throws -> Restored {
-        let (restored, novelty) = try await database.transaction { transaction -> (Restored, Outcome.Novelty) in
-            let results = try await transaction.batch(
-                [SigningKeySQL.lockRing] + Ground.statements + [RevocationSQL.latest(keyID: kid)])
-            let ground = try Ground(Array(results.dropFirst()), policy: ring.policy)
-            var latest: KeyEntry?
-            if let row = results.last?.first { latest = try KeyEntry(row) }
-            switch KeyCompromise.restoration(ground.keys, kid: kid, now: ground.clock.now) {
+        let (restored, novelty) = try await underLock { transaction, reading -> (Restored, Outcome.Novelty) in
+            switch KeyCompromise.restoration(reading.keys, kid: kid, now: reading.clock.now) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .destroyed:
                 throw Rejection.conflict(
                     code: "key-destroyed", detail: "Its private half has been wiped: what it signed stays refused.")
             case .notCompromised:
-                guard latest?.kind == .lift else {
+                guard try await transaction.query(RevocationSQL.latest(keyID: kid)).count == 1 else {
                     throw Rejection.conflict(code: "not-compromised", detail: "The key is not compromised.")
                 }
                 let (_, position) = try await Self.confirm(kid, transaction)
-                let state = ground.keys.first { $0.kid.isSameText(as: kid) }?.state(at: ground.clock.now)
+                let state = reading.keys.first { $0.kid.isSameText(as: kid) }?.state(at: reading.clock.now)
                 return (Restored(kid: kid, state: state ?? .removed, position: position), .already)
             case .restore(let state):
                 try Self.expectOneEach(try await transaction.batch([KeyCompromiseSQL.restore(kid)]))
@@ -167,28 +175,5 @@ package struct KeyCompromises: Sendable {
     private func follow() async {
         guard revocations.position != nil, let reading = try? await revocations.read() else { return }
         await ring.follow(reading)
-    }
-
-    /// What is decided upon, read in one batch.
-    private struct Ground {
-        static let statements = [SigningKeySQL.all, RevocationSQL.ground]
-
-        let keys: [SigningKey]
-        let policy: KeyPolicy
-        let clock: ClockReading
-
-        /// - Parameter own: this process's policy; what other nodes serve by may be wider.
-        init(_ results: [ResultSet], policy own: KeyPolicy) throws(PostgresError) {
-            var keys: [SigningKey] = []
-            for row in results[0].rows { keys.append(try SigningKey(row)) }
-            self.keys = keys
-            let row = try results[1].one()
-            policy = own.widened(by: try SettingsInForce(row))
-            clock = try ClockReading(row)
-        }
-
-        func decision(of kid: String) -> KeyCompromise.Decision {
-            KeyCompromise.decide(keys, kid: kid, policy: policy, clock: clock)
-        }
     }
 }

@@ -22,6 +22,14 @@ extension KeySchedule {
         case remove(String, at: Instant)
         /// The private half is destroyed.
         case wipe(String)
+
+        /// Whether a standby begins to sign, so that another one must enter the JWKS with it.
+        var takesStandby: Bool {
+            switch self {
+            case .activate, .rotate: true
+            case .publish, .stamp, .retire, .part, .remove, .wipe: false
+            }
+        }
     }
 
     /// What is due now; nothing until then.

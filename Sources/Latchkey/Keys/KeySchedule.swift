@@ -24,7 +24,9 @@ package enum KeySchedule {
     ) -> SigningKey? {
         let own = keys.filter { $0.algorithm == algorithm }
         return own.first { $0.state(at: instant) == .active }
-            ?? own.filter { $0.begins(after: instant) && own.contains { $0.activatesAt.map { $0 <= instant } ?? false } }
+            ?? own.filter {
+                $0.begins(after: instant) && own.contains { $0.activatesAt.map { $0 <= instant } ?? false }
+            }
             .min { order($0.activatesAt, $1.activatesAt) }
     }
 
