@@ -36,7 +36,7 @@ import Testing
     private func whileHeadIsHeld(_ it: TestInstallation, _ body: @Sendable () async throws -> Void) async throws {
         let holder = Database(.init(connectionString: it.connectionString))
         defer { holder.shutDown() }
-        try await holder.transaction { transaction in
+        try await holder.transaction(timeout: 20_000_000_000) { transaction in
             try await transaction.query("SELECT seq FROM feed_head FOR UPDATE")
             try #require(
                 try await becomesTrue {
