@@ -4,19 +4,6 @@ import Postgres
 
 @testable import Latchkey
 
-/// Splitmix64 (Steele, Lea and Flood, 2014): the same draws for the same seed.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 /// A row of `signing_keys`.
 struct KeyRow {
     let kid: String
@@ -66,7 +53,7 @@ struct KeySimulation {
         var heldBack = 0, late = 0, removed = 0, wiped = 0, algorithms = 0, unserved = 0
     }
 
-    var random: SeededRandom
+    var random: SeededGenerator
     /// True time, since the world began; the database's clock is `offset` ahead of it.
     var time: Int64 = 0
     var offset: Int64 = 0
@@ -93,7 +80,7 @@ struct KeySimulation {
     var raw: Instant { Instant(microseconds: Self.epoch.microseconds + time + offset) }
 
     init(seed: UInt64) throws {
-        random = SeededRandom(state: seed)
+        random = SeededGenerator(seed: seed)
         hasStubborn = random.next() % 2 == 0
         settings = SettingsInForce(
             accessToken: 1, publishLead: 0, maxAge: 0, leeway: 0, failover: "lossy", algorithms: [])
