@@ -1,4 +1,4 @@
-package import Postgres
+import Postgres
 
 /// What a key's life depends on, in seconds. A decision takes the widest that a node has served by and whose tokens or
 /// caches may still be out: `widened(by:)`.
