@@ -89,7 +89,7 @@ package struct SigningKeys: Sendable {
     ///
     /// - Throws: nothing of its own; what cannot be done now is an outcome.
     package func rotate(from kid: String, reason: String?, origin: Origin) async throws -> KeySchedule.Rotation {
-        func decide(_ ring: RingReading) -> KeySchedule.Rotation {
+        @Sendable func decide(_ ring: RingReading) -> KeySchedule.Rotation {
             KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
         }
         let ring = try await read()
@@ -113,7 +113,7 @@ package struct SigningKeys: Sendable {
     @discardableResult
     package func carryOutDue(origin: Origin) async throws -> [KeySchedule.Step] {
         let asked = try await alsoInUse()
-        func decide(_ ring: RingReading) -> [KeySchedule.Step] {
+        @Sendable func decide(_ ring: RingReading) -> [KeySchedule.Step] {
             KeySchedule.due(
                 ring.keys, algorithms: ring.inForce.algorithmsInUse.union(asked), policy: policy(for: ring),
                 clock: ring.clock)
