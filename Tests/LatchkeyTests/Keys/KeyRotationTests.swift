@@ -116,11 +116,13 @@ import Testing
             let other = try await TestNode.start(installation)
             do {
                 _ = try await it.node.newUser("alice")
-                let ripe: Query = "SELECT count(*) FROM signing_keys WHERE algorithm = 'ES256' AND published_at IS NOT NULL"
+                let ripe: Query =
+                    "SELECT count(*) FROM signing_keys WHERE algorithm = 'ES256' AND published_at IS NOT NULL"
                 #expect(try await becomesTrue { try await count(it, ripe) == 3 })
                 #expect(try await other.logIn("alice").algorithm == "RS256")
                 try await it.database.query(
-                    "UPDATE signing_keys SET published_at = published_at - interval '46 seconds' WHERE algorithm = 'ES256'")
+                    "UPDATE signing_keys SET published_at = published_at - interval '46 seconds' WHERE algorithm = 'ES256'"
+                )
                 try await it.database.query("UPDATE key_ring SET version = version + 1")
                 #expect(try await becomesTrue { try await other.logIn("alice").algorithm == "ES256" })
                 let token = try await other.logIn("alice")
@@ -130,7 +132,8 @@ import Testing
                 #expect(
                     try await becomesTrue {
                         try await count(
-                            it, "SELECT count(*) FROM signing_keys WHERE algorithm = 'ES256' AND activates_at IS NULL") == 2
+                            it, "SELECT count(*) FROM signing_keys WHERE algorithm = 'ES256' AND activates_at IS NULL")
+                            == 2
                     })
             } catch {
                 await other.stop()
@@ -190,7 +193,8 @@ import Testing
             _ = clock.take(early.sample, settling: 60)
             // The machine's boot clock tells of an hour that the database's does not.
             let shifted = SteadyClock.Sample(
-                raw: early.sample.raw + 3600, reading: early.clock, begun: early.sample.begun, ended: early.sample.ended)
+                raw: early.sample.raw + 3600, reading: early.clock, begun: early.sample.begun, ended: early.sample.ended
+            )
             _ = clock.take(shifted, settling: 60)
             await #expect(throws: Rejection.unavailable(retryAfter: 1)) {
                 try await keys.rotate(from: signer, reason: nil, origin: Origin(actor: "test"))

@@ -133,7 +133,9 @@ struct KeyScheduleTests {
     func rotation(it: Case) throws {
         let keys = try it.keys.map { try $0.key() }
         for keys in [keys, keys.reversed()] {
-            #expect(KeySchedule.rotation(keys, from: it.from, policy: Self.policy, clock: ClockReading(now: DrawnKey.now)) == it.expected)
+            #expect(
+                KeySchedule.rotation(keys, from: it.from, policy: Self.policy, clock: ClockReading(now: DrawnKey.now))
+                    == it.expected)
         }
     }
 
@@ -146,7 +148,8 @@ struct KeyScheduleTests {
         drawn[0].retires = 2
         drawn[1].activates = 2
         let second = KeySchedule.rotation(
-            try drawn.map { try $0.key() }, from: "signer", policy: Self.policy, clock: ClockReading(now: DrawnKey.now + 1))
+            try drawn.map { try $0.key() }, from: "signer", policy: Self.policy,
+            clock: ClockReading(now: DrawnKey.now + 1))
         #expect(second == .alreadyRotated(to: "a", at: Self.soon))
         // And one more on purpose, for the day the new key leaks at once: it names the new key.
         let third = KeySchedule.rotation(
@@ -163,7 +166,8 @@ struct KeyScheduleTests {
         for offset: Int64 in -3_000_000...3_000_000 where offset % 500_000 == 0 || abs(offset - 2_000_000) < 2 {
             let instant = Instant(microseconds: DrawnKey.now.microseconds + offset)
             #expect(keys.filter { $0.state(at: instant) == .active }.count == 1)
-            #expect(KeySchedule.signer(keys, at: instant, algorithm: .rs256)?.kid == (offset < 2_000_000 ? "old" : "new"))
+            #expect(
+                KeySchedule.signer(keys, at: instant, algorithm: .rs256)?.kid == (offset < 2_000_000 ? "old" : "new"))
         }
         #expect(KeySchedule.signer([], at: DrawnKey.now, preferring: .rs256) == nil)
     }

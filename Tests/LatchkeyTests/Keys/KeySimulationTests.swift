@@ -52,7 +52,9 @@ extension KeySimulation {
         }
         if chance(120) { try rotateByHand(index) }
         if chance(20) { narrow() }
-        if held == nil, chance(600), let kid = keys.filter({ $0.compromisedAt == nil }).randomElement(using: &random)?.kid {
+        if held == nil, chance(600),
+            let kid = keys.filter({ $0.compromisedAt == nil }).randomElement(using: &random)?.kid
+        {
             try compromise(kid, policy: nodes[index].policy.widened(by: inForce))
             // And within the hour after it once more.
             if chance(3), let signer = KeySchedule.signer(keys, at: clock.now, algorithm: .rs256) {
@@ -106,7 +108,9 @@ extension KeySimulation {
     private mutating func present(_ token: Token, to index: Int) throws {
         // By a step of the clock it may lie in the future, or have expired early: then it is not valid.
         let trueNow = Instant(microseconds: Self.epoch.microseconds + time)
-        guard token.issuedAt - trueNow <= token.leeway, trueNow - token.issuedAt < token.lives + token.leeway else { return }
+        guard token.issuedAt - trueNow <= token.leeway, trueNow - token.issuedAt < token.lives + token.leeway else {
+            return
+        }
         let mayBeUnknown = unripe[token.kid].map { $0 > time } ?? false
         if verifiers[index].until <= time, !fetch(index, mayBeUnknown: false) { return }
         if !verifiers[index].kids.contains(token.kid), verifiers[index].kind == .refetches {

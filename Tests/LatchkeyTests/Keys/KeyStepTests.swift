@@ -126,7 +126,9 @@ import Testing
                 DrawnKey(kid: "d", published: -9000, algorithm: .es256),
                 DrawnKey(kid: "e", published: -9000, algorithm: .es256),
             ], in: [.es256], [.retire("signer", at: soon), .remove("a", at: soon), .remove("b", at: soon)]),
-        Case("that what signs is kept where nobody says what is in use", [signer(), standby("a")], in: [], [.publish(.rs256)]),
+        Case(
+            "that what signs is kept where nobody says what is in use", [signer(), standby("a")], in: [],
+            [.publish(.rs256)]),
     ]
 
     @Test(arguments: cases)
@@ -176,7 +178,8 @@ import Testing
             nil, .nobody
         ),
         (
-            "the one that was to follow anyway, earlier", [signer(retires: 2), signer("next", since: 2)] + two, "signer",
+            "the one that was to follow anyway, earlier", [signer(retires: 2), signer("next", since: 2)] + two,
+            "signer",
             nil, .takenOver(by: "next", at: DrawnKey.now, .ripe)
         ),
         (

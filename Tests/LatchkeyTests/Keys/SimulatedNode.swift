@@ -119,8 +119,9 @@ extension KeySimulation {
             let signer = KeySchedule.signer(keys, at: clock.now, preferring: node.algorithm)
         else { return }
         let policy = node.policy.widened(by: inForce)
-        guard case .rotate(let from, let to, let at) = KeySchedule.rotation(
-            keys, from: signer.kid, policy: policy, clock: clock)
+        guard
+            case .rotate(let from, let to, let at) = KeySchedule.rotation(
+                keys, from: signer.kid, policy: policy, clock: clock)
         else { return }
         try carryOut([.rotate(from: from, to: to, at: at), .publish(signer.algorithm)], now: clock.now)
     }
@@ -153,7 +154,9 @@ extension KeySimulation {
         }
         let active = node.ring.filter { $0.algorithm == signer.algorithm && $0.state(at: instant) == .active }
         guard active.count <= 1 else { throw failure("\(active.map(\.kid)) sign at once") }
-        guard signer.sealed != nil, signer.isInJWKS(at: instant) else { throw failure("\(signer.kid) signs, and is gone") }
+        guard signer.sealed != nil, signer.isInJWKS(at: instant) else {
+            throw failure("\(signer.kid) signs, and is gone")
+        }
         // Signed late by a ring in which the key was whole: it leaked meanwhile, and the list refuses its tokens.
         guard keys.contains(where: { $0.kid == signer.kid && $0.compromisedAt == nil }) else { return }
         tokens.append(

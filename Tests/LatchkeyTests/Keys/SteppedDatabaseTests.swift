@@ -100,7 +100,8 @@ import Testing
             // It leaves and is destroyed: tokens live 2 s, the lead is 3 s.
             #expect(
                 try await becomesTrue {
-                    try await it.database.query("SELECT FROM signing_keys WHERE kid = \(old) AND sealed IS NULL").count == 1
+                    try await it.database.query("SELECT FROM signing_keys WHERE kid = \(old) AND sealed IS NULL").count
+                        == 1
                 })
             try await shift(it, by: "-1 day")
             for node in nodes {

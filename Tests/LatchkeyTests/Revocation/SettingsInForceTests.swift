@@ -91,7 +91,8 @@ import Testing
             try await tick(database, age: 150_000, lifetime: 600)
             try await tick(database, age: 250_000, lifetime: 600)
             try await RevocationRing(database, clock: NodeClock()).forgetOld()
-            let count: Int64 = try await database.query("SELECT count(*) AS count FROM node_ticks").one().decode("count")
+            let count: Int64 = try await database.query("SELECT count(*) AS count FROM node_ticks").one().decode(
+                "count")
             #expect(count == 1)
         }
     }

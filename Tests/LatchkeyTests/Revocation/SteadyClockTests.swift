@@ -129,19 +129,21 @@ import Testing
         #expect(world.read(47, boot: 44) != nil)
     }
 
-    @Test func `is not deceived where it starts behind what others have seen`() throws {
+    @Test func `is not deceived where it starts behind what others have seen`() {
         var world = World()
         world.seen = Self.start + 3600
-        let step = try #require(world.read(0, boot: 0))
-        #expect(step.from == Self.start + 3600)
-        #expect(try #require(world.reading(at: 0)).now == 3_600_000_000)
+        let step = world.read(0, boot: 0)
+        #expect(step?.from == Self.start + 3600)
+        let reading = world.reading(at: 0)
+        #expect(reading?.now == 3_600_000_000)
     }
 
-    @Test func `believes another node's word that it was stepped`() throws {
+    @Test func `believes another node's word that it was stepped`() {
         var world = World()
         world.held = SteadyClock.Step(at: Self.start, from: Self.start - 50, moved: 50)
         #expect(world.read(1, boot: 1) == nil)
-        #expect(try #require(world.reading(at: 1)).settled == -50_000_000)
+        let reading = world.reading(at: 1)
+        #expect(reading?.settled == -50_000_000)
     }
 
     @Test func `lets a decision stand only on a reading that shows no step`() {
