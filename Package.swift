@@ -42,10 +42,13 @@ let package = Package(
         // Floor 0: C libraries, a module map and a shim header each.
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        // Its header alone, on the compiler's own path: nothing of it is linked.
+        .systemLibrary(name: "CPKCS11", providers: [.apt(["libp11-kit-dev"])]),
         .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
 
         // Floor 1: one home for each C library.
         .target(name: "LibCrypto", dependencies: ["CLibCrypto"], swiftSettings: settings),
+        .target(name: "PKCS11", dependencies: ["CPKCS11", "LibCrypto"], swiftSettings: settings),
         .target(name: "Postgres", dependencies: ["CLibpq", "LibCrypto", logging], swiftSettings: settings),
 
         // Floor 2.
@@ -62,7 +65,8 @@ let package = Package(
         .target(
             name: "Latchkey",
             dependencies: [
-                "CArgon2", "LibCrypto", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird", httpTypes,
+                "CArgon2", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird",
+                httpTypes,
                 hummingbird, logging, serviceLifecycle,
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -99,6 +103,7 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "LibCryptoTests", dependencies: ["LibCrypto"], swiftSettings: settings),
+        .testTarget(name: "PKCS11Tests", dependencies: ["PKCS11", "LibCrypto"], swiftSettings: settings),
         .testTarget(name: "JOSETests", dependencies: ["JOSE", "LibCrypto"], swiftSettings: settings),
         .testTarget(
             name: "LatchkeyVerifierTests", dependencies: ["LatchkeyVerifier", "JOSE", "LibCrypto"],

@@ -1,6 +1,6 @@
 import Foundation
 package import JOSE
-import LibCrypto
+package import LibCrypto
 package import Logging
 package import Postgres
 
@@ -64,7 +64,8 @@ package struct Installation: Sendable {
             keys: ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) })
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
-            ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
+            ring: ring, threads: signing, issuer: settings.issuer, algorithm: settings.signingAlgorithm,
+            lifetime: settings.accessTokenTTL)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)
@@ -78,6 +79,11 @@ package struct Installation: Sendable {
         tokens = TokenRevocation(
             sessions, judge: judge, revocations: revocations, leeway: settings.keys.leeway)
         audit = AuditLog(database)
+    }
+
+    /// The setting's algorithm and those that clients want: each needs a key that signs and standbys of its own.
+    package func algorithmsInUse() async throws(PostgresError) -> Set<SignatureAlgorithm> {
+        try await clients.algorithms().union([settings.signingAlgorithm])
     }
 
     package var migrator: Migrator { Migrator(database, Migrations.all) }

@@ -101,7 +101,7 @@ package struct SettingsReader {
                 publishLead: seconds("key.publishLead", default: isDev ? 45 : 3600, in: 1...31_536_000),
                 maxAge: seconds("jwks.maxAge", default: isDev ? 10 : 300, in: 1...86_400),
                 leeway: seconds("clock.leeway", default: isDev ? 3 : 30, in: 0...600)),
-            signingAlgorithm: choice("signing.algorithm", default: .rs256, of: [SignatureAlgorithm.rs256]),
+            signingAlgorithm: choice("signing.algorithm", default: .rs256, of: SignatureAlgorithm.allCases),
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)

@@ -86,7 +86,8 @@ extension ClientRequest {
         self.init(
             name: try body.optionalString("client_name"), grantTypes: try body.optionalStringArray("grant_types"),
             authenticationMethod: try body.optionalString("token_endpoint_auth_method"),
-            redirectURIs: try body.optionalStringArray("redirect_uris"), scope: try body.optionalString("scope"))
+            redirectURIs: try body.optionalStringArray("redirect_uris"), scope: try body.optionalString("scope"),
+            accessTokenAlgorithm: try body.optionalString("access_token_signed_response_alg"))
     }
 }
 
@@ -105,6 +106,7 @@ extension Client {
                 ("token_endpoint_auth_method", .string(metadata.authenticationMethod.rawValue)),
                 ("redirect_uris", list(metadata.redirectURIs)),
                 ("scope", .string(metadata.scopes.joined(separator: " "))),
+                ("access_token_signed_response_alg", metadata.accessTokenAlgorithm.map { .string($0.rawValue) }),
                 ("status", .string(isActive ? "active" : "disabled")),
                 ("old_secret_until", oldSecretUntil.map { .string(RFC3339.text(microseconds: $0.microseconds)) }),
             ]))

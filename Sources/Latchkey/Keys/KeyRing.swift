@@ -141,10 +141,14 @@ package final class KeyRing: Sendable {
 
     /// The key that signs what was issued at `instant` by a statement that saw this version of the ring: the snapshot is
     /// read again first where it is older, so that no node signs on with a key that was rotated away.
-    package func signer(at instant: Instant, version: Int64) async throws -> (kid: String, key: PrivateKey) {
+    ///
+    /// - Parameter algorithms: the one wanted first; see `KeySchedule.signer`.
+    package func signer(
+        at instant: Instant, version: Int64, preferring algorithms: [SignatureAlgorithm] = []
+    ) async throws -> (kid: String, key: PrivateKey) {
         if state.withLock({ ($0.snapshot?.version ?? -1) < version }) { try await load(on: database) }
         let (signer, opened) = state.withLock { state in
-            let signer = KeySchedule.signer(state.snapshot?.keys ?? [], at: instant)
+            let signer = KeySchedule.signer(state.snapshot?.keys ?? [], at: instant, preferring: algorithms)
             return (signer, signer.flatMap { state.opened[$0.kid] })
         }
         guard let signer else { throw SigningKeyError.noSigner }

@@ -9,7 +9,9 @@ package struct DiscoveryRoutes: Sendable {
 
     private let answer: Response
 
+    /// - Parameter algorithm: the installation's; clients may ask for each of the others.
     package init(issuer: String, algorithm: SignatureAlgorithm) {
+        let algorithms = [algorithm] + SignatureAlgorithm.allCases.filter { $0 != algorithm }
         let metadata: JSONObject = [
             "issuer": .string(issuer),
             "jwks_uri": .string(issuer + "/.well-known/jwks.json"),
@@ -21,7 +23,7 @@ package struct DiscoveryRoutes: Sendable {
             "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
-            "access_token_signing_alg_values_supported": [.string(algorithm.rawValue)],
+            "access_token_signing_alg_values_supported": .array(algorithms.map { .string($0.rawValue) }),
         ]
         answer = Response(
             status: .ok,
