@@ -2,6 +2,7 @@ import Foundation
 package import JOSE
 package import LibCrypto
 package import Logging
+import PKCS11
 package import Postgres
 
 /// The features over one database and one set of master keys: what the routes, the command line and the tests all call.
@@ -47,10 +48,15 @@ package struct Installation: Sendable {
         pulse = Database(configuration)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
+        let token = settings.token.map {
+            SecurityToken(module: $0.module, label: $0.label, pin: SecretBytes(Array($0.pin.utf8)))
+        }
         ring = KeyRing(
-            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
+            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, token: token,
+            logger: logger)
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm)
+            database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm,
+            token: token)
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(
@@ -81,9 +87,10 @@ package struct Installation: Sendable {
         audit = AuditLog(database)
     }
 
-    /// The setting's algorithm and those that clients want: each needs a key that signs and standbys of its own.
+    /// The setting's algorithm and those that clients want, of those there can be keys for: each needs a key that signs
+    /// and standbys of its own.
     package func algorithmsInUse() async throws(PostgresError) -> Set<SignatureAlgorithm> {
-        try await clients.algorithms().union([settings.signingAlgorithm])
+        try await clients.algorithms().intersection(settings.signingAlgorithms).union([settings.signingAlgorithm])
     }
 
     package var migrator: Migrator { Migrator(database, Migrations.all) }

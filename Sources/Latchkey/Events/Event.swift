@@ -34,6 +34,7 @@ package enum Event: Sendable {
     case tokenRevoked(token: String, reason: String?)
     case keyRotated(from: String, to: String, reason: String?)
     case keysFounded(kids: [String])
+    case keyImported(kid: String, algorithm: String)
     case clientCreated(client: String, name: String, scopes: [String])
     /// `epoch`, here and below: the `sid` of the client's own tokens, where they ended with this.
     case clientChanged(client: String, scopes: [String], epoch: String?)
@@ -59,6 +60,7 @@ package enum Event: Sendable {
         case .tokenRevoked: "token.revoked"
         case .keyRotated: "key.rotated"
         case .keysFounded: "key.founded"
+        case .keyImported: "key.imported"
         case .clientCreated: "client.created"
         case .clientChanged: "client.changed"
         case .clientSecretRotated: "client.secret-rotated"
@@ -80,6 +82,7 @@ package enum Event: Sendable {
         case .tokenRevoked(let token, _): "token:\(token)"
         case .keyRotated(_, let to, _): "key:\(to)"
         case .keysFounded: "key:all"
+        case .keyImported(let kid, _): "key:\(kid)"
         case .clientCreated(let client, _, _), .clientChanged(let client, _, _),
             .clientSecretRotated(let client, _, _), .clientDisabled(let client, _, _), .clientEnabled(let client):
             "client:\(client)"
@@ -102,6 +105,7 @@ package enum Event: Sendable {
         case .sessionRevoked(_, let cause, let reason): with([("cause", .string(cause)), ("reason", text(reason))])
         case .keyRotated(let from, _, let reason): with([("from", .string(from)), ("reason", text(reason))])
         case .keysFounded(let kids): with([("kids", list(kids))])
+        case .keyImported(_, let algorithm): with([("alg", .string(algorithm))])
         case .clientCreated(_, let name, let scopes): with([("name", .string(name)), ("scopes", list(scopes))])
         case .clientChanged(_, let scopes, let epoch): with([("scopes", list(scopes)), ("sid", text(epoch))])
         case .clientSecretRotated(_, let seconds, let epoch):

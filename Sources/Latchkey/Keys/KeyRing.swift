@@ -4,6 +4,7 @@ import JOSE
 package import LatchkeyVerifier
 package import LibCrypto
 package import Logging
+package import PKCS11
 package import Postgres
 import Synchronization
 
@@ -58,6 +59,7 @@ package final class KeyRing: Sendable {
     private let database: Database
     private let pulse: Database
     private let masterKeys: MasterKeys
+    private let token: SecurityToken?
     package let policy: KeyPolicy
     private let clock: NodeClock
     private let logger: Logger
@@ -65,11 +67,12 @@ package final class KeyRing: Sendable {
 
     package init(
         _ database: Database, pulse: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock,
-        logger: Logger
+        token: SecurityToken? = nil, logger: Logger
     ) {
         self.database = database
         self.pulse = pulse
         self.masterKeys = masterKeys
+        self.token = token
         self.policy = policy
         self.clock = clock
         self.logger = logger
@@ -153,14 +156,26 @@ package final class KeyRing: Sendable {
         }
         guard let signer else { throw SigningKeyError.noSigner }
         if let opened { return (signer.kid, opened) }
-        let key = try signer.open(with: masterKeys)
+        let key = try signer.open(with: masterKeys, token)
         state.withLock { $0.opened[signer.kid] = key }
         return (signer.kid, key)
     }
 
-    /// Whether this node could sign now: part of readiness.
+    /// Whether this node could sign now: part of readiness. A key in the token counts while the token's last call went
+    /// well; `TokenWatch` makes one every two seconds.
     package func canSign() async -> Bool {
         guard let now = clock.now() else { return false }
-        return (try? await signer(at: now, version: 0)) != nil
+        return (try? await signer(at: now, version: 0)) != nil && token?.failure == nil
+    }
+
+    /// Signs once by every key in the token whose time it is, on a thread of its own.
+    ///
+    /// - Returns: what the token failed with; nil: nothing, or there is no such key.
+    package func proveToken() async -> SecurityTokenError? {
+        guard let token, let now = clock.now() else { return nil }
+        let signers = keys.filter { $0.holder == .token && $0.state(at: now) == .active }
+        guard !signers.isEmpty else { return nil }
+        _ = try? await onOwnThread { for key in signers { _ = try token.key(of: key).sign([]) } }
+        return token.failure
     }
 }

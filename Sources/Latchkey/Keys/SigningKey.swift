@@ -31,6 +31,7 @@ package struct SigningKey: Sendable {
     package let retiresAt: Instant?
     package let removedAt: Instant?
     package let compromisedAt: Instant?
+    package var holder: KeyHolder = .database
 
     package func state(at now: Instant) -> SigningKeyState {
         if compromisedAt != nil { return .compromised }

@@ -8,7 +8,7 @@ enum SigningKeySQL {
 
     static let all: Query = """
         SELECT kid, algorithm, public_jwk, sealed, master_key_version, founding, created_at, published_at, activates_at,
-               retires_at, removed_at, compromised_at
+               retires_at, removed_at, compromised_at, held_by
         FROM signing_keys
         ORDER BY created_at, kid
         """
@@ -27,10 +27,10 @@ enum SigningKeySQL {
 
     static func insert(_ key: NewSigningKey, founding: Bool) -> Query {
         """
-        INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, founding)
+        INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, held_by, founding)
         VALUES (\(key.publicKey.keyID), \(key.publicKey.publicKey.algorithm.rawValue),
-                \(String(decoding: key.publicKey.json.encoded(), as: UTF8.self)), \(Bytes(key.sealed)),
-                \(key.masterKeyVersion), \(founding))
+                \(String(decoding: key.publicKey.json.encoded(), as: UTF8.self)), \(key.sealed.map { Bytes($0) }),
+                \(key.masterKeyVersion), \(key.holder.rawValue), \(founding))
         """
     }
 
@@ -90,5 +90,9 @@ extension SigningKey {
         retiresAt = try row.decodeIfPresent("retires_at")
         removedAt = try row.decodeIfPresent("removed_at")
         compromisedAt = try row.decodeIfPresent("compromised_at")
+        guard let holder = KeyHolder(rawValue: try row.decode("held_by")) else {
+            throw .undecodable(column: "held_by")
+        }
+        self.holder = holder
     }
 }

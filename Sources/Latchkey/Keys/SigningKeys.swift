@@ -1,6 +1,7 @@
 import JOSE
 import Foundation
 package import LibCrypto
+package import PKCS11
 package import Postgres
 
 /// The life of the signing keys: founded once, rotated by hand. The list of them, their states and the JWKS are read
@@ -9,15 +10,18 @@ package struct SigningKeys: Sendable {
     /// So many keys always stand ready in the JWKS, so that a rotation can act at once, and another one right after it.
     package static let standbys = 2
 
-    private let database: Database
-    private let masterKeys: MasterKeys
+    let database: Database
+    let masterKeys: MasterKeys
+    let token: SecurityToken?
     private let policy: KeyPolicy
     private let algorithm: SignatureAlgorithm
 
     package init(
-        _ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, algorithm: SignatureAlgorithm
+        _ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, algorithm: SignatureAlgorithm,
+        token: SecurityToken? = nil
     ) {
         self.database = database
+        self.token = token
         self.masterKeys = masterKeys
         self.policy = policy
         self.algorithm = algorithm
@@ -56,10 +60,8 @@ package struct SigningKeys: Sendable {
     private func generate() async throws -> NewSigningKey {
         let algorithm = algorithm
         let masterKeys = masterKeys
-        return try await withCheckedThrowingContinuation { continuation in
-            // RSA primes may take a second: a thread for that alone, not one that signs tokens.
-            Thread { continuation.resume(with: Result { try NewSigningKey(algorithm, under: masterKeys) }) }.start()
-        }
+        let token = token
+        return try await onOwnThread { try NewSigningKey(algorithm, under: masterKeys, in: token) }
     }
 
     /// Makes the first keys of an empty installation: one that signs and two standbys, all ripe. Of several nodes that
@@ -88,7 +90,10 @@ package struct SigningKeys: Sendable {
         let first = KeySchedule.rotation(keys, from: kid, policy: policy, now: now)
         guard case .rotate(_, let next, _) = first else { return first }
         // With another installation's master keys the standby made below would open for no node once it signs.
-        for key in keys where key.kid.isSameText(as: next) { _ = try key.open(with: masterKeys) }
+        for key in keys where key.kid.isSameText(as: next) {
+            let opened = try key.open(with: masterKeys, token)
+            guard try await onOwnThread({ opened.isWhole }) else { throw SigningKeyError.doesNotSign(kid: next) }
+        }
         let standby = try await generate()
         return try await database.transaction { transaction in
             let results = try await transaction.batch([SigningKeySQL.lockRing, SigningKeySQL.all, SigningKeySQL.now])

@@ -9,9 +9,8 @@ package struct DiscoveryRoutes: Sendable {
 
     private let answer: Response
 
-    /// - Parameter algorithm: the installation's; clients may ask for each of the others.
-    package init(issuer: String, algorithm: SignatureAlgorithm) {
-        let algorithms = [algorithm] + SignatureAlgorithm.allCases.filter { $0 != algorithm }
+    /// - Parameter algorithms: what tokens may be signed by, the installation's own first.
+    package init(issuer: String, algorithms: [SignatureAlgorithm]) {
         let metadata: JSONObject = [
             "issuer": .string(issuer),
             "jwks_uri": .string(issuer + "/.well-known/jwks.json"),

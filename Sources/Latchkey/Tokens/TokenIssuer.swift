@@ -75,6 +75,9 @@ package struct TokenIssuer: Sendable {
             return JSONWebSignature.compact(signingInput: input, signature: signature)
         } catch is SigningThreads.Overloaded {
             throw Rejection.unavailable(retryAfter: 1)
+        } catch CryptoError.unreachable {
+            // The key's token does not answer this node; another node may reach it.
+            throw Rejection.unavailable(retryAfter: 1)
         }
     }
 }
