@@ -94,7 +94,7 @@ let package = Package(
         .target(
             name: "LatchkeyTesting",
             dependencies: [
-                "Latchkey", "EmbeddedPostgres", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", logging,
+                "Latchkey", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", logging,
                 serviceLifecycle, httpClient,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -103,7 +103,9 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "LibCryptoTests", dependencies: ["LibCrypto"], swiftSettings: settings),
-        .testTarget(name: "PKCS11Tests", dependencies: ["PKCS11", "LibCrypto"], swiftSettings: settings),
+        .testTarget(
+            name: "PKCS11Tests", dependencies: ["PKCS11", "CPKCS11", "LibCrypto", "LatchkeyTesting"],
+            swiftSettings: settings),
         .testTarget(name: "JOSETests", dependencies: ["JOSE", "LibCrypto"], swiftSettings: settings),
         .testTarget(
             name: "LatchkeyVerifierTests", dependencies: ["LatchkeyVerifier", "JOSE", "LibCrypto"],

@@ -92,7 +92,8 @@ package struct Node: Service {
         let group = ServiceGroup(
             services: [
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
-                Housekeeping(installation, logger: logger), TokenWatch(installation.ring, logger: logger), management, server,
+                Housekeeping(installation, logger: logger), TokenWatch(installation.ring, logger: logger), management,
+                server,
             ], logger: logger)
         try await group.run()
     }

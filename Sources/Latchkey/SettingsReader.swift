@@ -109,7 +109,8 @@ package struct SettingsReader {
         checkTarget(settings.databaseURL)
         if settings.token != nil, !SecurityToken.algorithms.contains(settings.signingAlgorithm) {
             problems.append(
-                "LATCHKEY_SIGNING_ALGORITHM is \(settings.signingAlgorithm.rawValue): a PKCS #11 token makes no such keys")
+                "LATCHKEY_SIGNING_ALGORITHM is \(settings.signingAlgorithm.rawValue): a PKCS #11 token makes no such keys"
+            )
         }
         let keys = settings.keys
         if keys.publishLead < keys.shortestLead {

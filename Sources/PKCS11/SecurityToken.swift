@@ -153,7 +153,9 @@ package final class SecurityToken: Sendable {
     private func take(_ use: TokenSession.Use) throws(SecurityTokenError) -> TokenSession {
         let module = try TokenModule.load(path)
         let result = state.withLock { state -> Result<TokenSession, SecurityTokenError> in
-            if let index = state.idle.lastIndex(where: { $0.use == use }) { return .success(state.idle.remove(at: index)) }
+            if let index = state.idle.lastIndex(where: { $0.use == use }) {
+                return .success(state.idle.remove(at: index))
+            }
             return Result { () throws(SecurityTokenError) in try open(use, module, &state) }
         }
         return try result.get()

@@ -164,7 +164,8 @@ import Testing
     /// ed25519_test.json, the first key.
     private static func ed25519() throws -> PublicKey {
         try PublicKey(
-            .ed25519([UInt8](hex: "7d4d0e7f6153a69b6242b522abbee685fda4420f8834b108c3bdae369ef549fa")), algorithm: .edDSA)
+            .ed25519([UInt8](hex: "7d4d0e7f6153a69b6242b522abbee685fda4420f8834b108c3bdae369ef549fa")),
+            algorithm: .edDSA)
     }
 
     /// tcId 5.
