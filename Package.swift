@@ -82,7 +82,7 @@ let package = Package(
         .executableTarget(
             name: "LatchkeyCLI",
             dependencies: [
-                "Latchkey", "EmbeddedPostgres", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
+                "Latchkey", "EmbeddedPostgres", "PKCS11", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Configuration", package: "swift-configuration"),

@@ -48,15 +48,17 @@ package struct Installation: Sendable {
         pulse = Database(configuration)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
-        let token = settings.token.map {
-            SecurityToken(module: $0.module, label: $0.label, pin: SecretBytes(Array($0.pin.utf8)))
-        }
+        let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
-            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, token: token,
-            logger: logger)
+            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
+            algorithm: settings.signingAlgorithm, clock: clock, token: token, logger: logger)
+        let secrets = ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) }
+        let clients = Clients(database, keys: secrets)
+        self.clients = clients
+        let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm,
-            token: token)
+            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm,
+            token: token, alsoInUse: { try await clients.algorithms().intersection(possible) })
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(
@@ -65,13 +67,9 @@ package struct Installation: Sendable {
         users = Users(database, hasher: hasher)
         guesses = Guesses(database, masterKeys: masterKeys, limits: settings.guesses, logger: logger)
         roles = Roles(database)
-        clients = Clients(
-            database,
-            keys: ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) })
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
-            ring: ring, threads: signing, issuer: settings.issuer, algorithm: settings.signingAlgorithm,
-            lifetime: settings.accessTokenTTL)
+            ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)
@@ -85,12 +83,6 @@ package struct Installation: Sendable {
         tokens = TokenRevocation(
             sessions, judge: judge, revocations: revocations, leeway: settings.keys.leeway)
         audit = AuditLog(database)
-    }
-
-    /// The setting's algorithm and those that clients want, of those there can be keys for: each needs a key that signs
-    /// and standbys of its own.
-    package func algorithmsInUse() async throws(PostgresError) -> Set<SignatureAlgorithm> {
-        try await clients.algorithms().intersection(settings.signingAlgorithms).union([settings.signingAlgorithm])
     }
 
     package var migrator: Migrator { Migrator(database, Migrations.all) }

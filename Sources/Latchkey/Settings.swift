@@ -1,6 +1,6 @@
 package import LibCrypto
 package import Logging
-import PKCS11
+package import PKCS11
 
 /// What an operator may choose. One name in three spellings: `LATCHKEY_ACCESS_TOKEN_TTL`, `accessToken.ttl`, and the row
 /// of the README's table. Times are seconds. Read once, by `SettingsReader`; plain values from then on.
@@ -35,6 +35,13 @@ package struct Settings: Sendable {
     package var token: TokenSettings?
     package var registration: Registration
     package var logLevel: Logger.Level
+
+    /// What outlives this process in tokens and caches.
+    package var inForce: SettingsInForce {
+        SettingsInForce(
+            accessToken: accessTokenTTL, publishLead: keys.publishLead, maxAge: keys.maxAge, leeway: keys.leeway,
+            failover: failover.rawValue, algorithms: [signingAlgorithm.rawValue])
+    }
 }
 
 extension Settings {
@@ -58,6 +65,12 @@ package struct TokenSettings: Sendable {
         self.module = module
         self.label = label
         _pin = Masked(wrappedValue: pin)
+    }
+}
+
+extension SecurityToken {
+    package convenience init(_ settings: TokenSettings) {
+        self.init(module: settings.module, label: settings.label, pin: SecretBytes(Array(settings.pin.utf8)))
     }
 }
 

@@ -57,6 +57,10 @@ extension KeysCommand {
             switch outcome {
             case .imported(let new):
                 (kid, state) = (new, .published)
+            case .unused(let algorithm):
+                throw Failure(
+                    "nothing signs by \(algorithm.rawValue), so the key would be removed at once: choose it first, by "
+                        + "LATCHKEY_SIGNING_ALGORITHM or for a client")
             case .alreadyThere(let known, let algorithm, let its):
                 guard algorithm == key.algorithm else {
                     throw Failure("the key is there already as \(known), and signs by \(algorithm.rawValue) for ever")

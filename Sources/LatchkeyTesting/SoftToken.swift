@@ -1,6 +1,5 @@
 import Foundation
 package import Latchkey
-package import LibCrypto
 package import PKCS11
 import Synchronization
 
@@ -93,6 +92,6 @@ package struct SoftToken: Sendable {
     }
 
     package func opened(pin: String = SoftToken.pin) -> SecurityToken {
-        SecurityToken(module: Self.module ?? "", label: label, pin: SecretBytes(Array(pin.utf8)))
+        SecurityToken(settings(pin: pin))
     }
 }

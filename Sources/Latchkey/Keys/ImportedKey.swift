@@ -8,6 +8,8 @@ extension SigningKeys {
         case imported(kid: String)
         /// The same key is there, by this algorithm; nothing was changed.
         case alreadyThere(kid: String, SignatureAlgorithm, SigningKeyState)
+        /// Nothing signs by the key's algorithm: the schedule would remove it at its next look.
+        case unused(SignatureAlgorithm)
     }
 
     /// Takes a key that others made as one more standby. It is sealed as our own are; whoever made it may still have it.
@@ -18,16 +20,14 @@ extension SigningKeys {
     package func importKey(_ key: PrivateKey, origin: Origin) async throws -> Import {
         guard token == nil else { throw SigningKeyError.tokenOnly }
         let standby = try NewSigningKey(sealing: key, under: masterKeys)
-        return try await database.transaction { transaction in
-            let results = try await transaction.batch([SigningKeySQL.lockRing, SigningKeySQL.all, SigningKeySQL.now])
-            let now: Instant = try results[2].one().decode("now")
-            for row in results[1].rows {
-                let known = try SigningKey(row)
-                // An RSA key's thumbprint is the same for RS256 and PS256: it signs by one of them for ever.
-                guard known.kid.isSameText(as: standby.kid) else { continue }
-                return .alreadyThere(
-                    kid: known.kid, known.publicKey.publicKey.algorithm, known.state(at: now))
+        let asked = try await alsoInUse()
+        return try await underLock { transaction, ring in
+            // An RSA key's thumbprint is the same for RS256 and PS256: it signs by one of them for ever.
+            if let known = ring.keys.first(where: { $0.kid.isSameText(as: standby.kid) }) {
+                return .alreadyThere(kid: known.kid, known.algorithm, known.state(at: ring.clock.now))
             }
+            let inUse = ring.inForce.algorithmsInUse.union(asked)
+            guard inUse.isEmpty || inUse.contains(key.algorithm) else { return .unused(key.algorithm) }
             try await transaction.commit([
                 SigningKeySQL.insert(standby, founding: false), SigningKeySQL.raiseVersion,
                 Event.keyImported(kid: standby.kid, algorithm: key.algorithm.rawValue).row(origin),

@@ -73,6 +73,7 @@ package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
     case wrongHalves(kid: String)
     case noToken(kid: String)
     case doesNotSign(kid: String)
+    case notDestroyed(kid: String)
     case tokenOnly
     case noSigner
 
@@ -84,6 +85,8 @@ package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
         case .wrongHalves(let kid): "the halves of signing key \(kid) do not belong together"
         case .noToken(let kid): "signing key \(kid) is in a PKCS #11 token: set LATCHKEY_PKCS11_MODULE and its fellows"
         case .doesNotSign(let kid): "signing key \(kid) does not sign: does its PKCS #11 token answer?"
+        case .notDestroyed(let kid):
+            "signing key \(kid) was wiped here, but its PKCS #11 token did not destroy it: delete it there by its CKA_ID"
         case .tokenOnly:
             "this installation makes its keys in a PKCS #11 token: none is taken that has been outside of it"
         case .noSigner: "no signing key is active"

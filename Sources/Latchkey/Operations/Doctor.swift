@@ -1,12 +1,13 @@
 import Foundation
 import JOSE
+package import PKCS11
 package import Postgres
 
 /// Looks at a running installation from beside it: what `latchkey doctor` prints. Changes no row of the service's; it
 /// writes small records into the log, to measure commits, and sends one notification, which makes nodes read early.
 package struct Doctor: Sendable {
     private let database: Database
-    private let settings: DoctorSettings
+    let settings: DoctorSettings
     private let masterKeys: Result<MasterKeys, any Error>
 
     /// What the examinations go by.
@@ -16,16 +17,19 @@ package struct Doctor: Sendable {
         package var connectionsOfOneNode: Int
         package var argon2: Argon2Parameters
         package var hashingMemoryKiB: Int
+        /// What holds signing keys, where something does.
+        package var token: SecurityToken?
 
         package init(
             keysDirectory: String, publishLead: Int64, connectionsOfOneNode: Int, argon2: Argon2Parameters,
-            hashingMemoryKiB: Int
+            hashingMemoryKiB: Int, token: SecurityToken? = nil
         ) {
             self.keysDirectory = keysDirectory
             self.publishLead = publishLead
             self.connectionsOfOneNode = connectionsOfOneNode
             self.argon2 = argon2
             self.hashingMemoryKiB = hashingMemoryKiB
+            self.token = token
         }
     }
 
@@ -138,18 +142,17 @@ package struct Doctor: Sendable {
         return Verdicts.nodes(rows, held: try? masterKeys.get().versions)
     }
 
-    private func keys() async throws -> (keys: [SigningKey], now: Instant) {
-        let results = try await database.batch([SigningKeySQL.all, DoctorSQL.now])
-        var keys: [SigningKey] = []
-        for row in results[0].rows { keys.append(try SigningKey(row)) }
-        return (keys, try results[1].one().decode("now"))
+    private func keys() async throws -> RingReading {
+        let begun = BootInstant.now()
+        return try RingReading(try await database.batch(RingReading.statements), begun: begun)
     }
 
     private func signingKey() async throws -> Finding {
-        let (keys, now) = try await keys()
-        guard let signer = KeySchedule.signer(keys, at: now) else {
+        let ring = try await keys()
+        guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: .rs256) else {
             return Finding(.signingKey, .fail, "no key is active", advice: "start a node: it founds the keys")
         }
+        if signer.holder == .token { return try await inToken(signer) }
         guard let masterKeys = try? masterKeys.get(), (try? signer.open(with: masterKeys)) != nil else {
             return Finding(
                 .signingKey, .fail, "\(signer.kid) does not open with the master keys in \(settings.keysDirectory)",
@@ -159,8 +162,10 @@ package struct Doctor: Sendable {
     }
 
     private func keySchedule() async throws -> Finding {
-        let (keys, now) = try await keys()
-        return Verdicts.keySchedule(keys, lead: settings.publishLead, now: now)
+        let ring = try await keys()
+        // By what nodes serve by, or this command would where none has.
+        let lead = max(ring.inForce.publishLead, settings.publishLead)
+        return Verdicts.keySchedule(ring.keys, lead: lead, now: ring.clock.now)
     }
 
     private func feed() async throws -> Finding {

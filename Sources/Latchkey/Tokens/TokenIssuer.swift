@@ -40,18 +40,13 @@ package struct TokenIssuer: Sendable {
     private let ring: KeyRing
     private let threads: SigningThreads
     private let issuer: String
-    private let algorithm: SignatureAlgorithm
     /// Seconds.
     package let lifetime: Int64
 
-    /// - Parameter algorithm: the installation's, for whoever wants no other.
-    package init(
-        ring: KeyRing, threads: SigningThreads, issuer: String, algorithm: SignatureAlgorithm, lifetime: Int64
-    ) {
+    package init(ring: KeyRing, threads: SigningThreads, issuer: String, lifetime: Int64) {
         self.ring = ring
         self.threads = threads
         self.issuer = issuer
-        self.algorithm = algorithm
         self.lifetime = lifetime
     }
 
@@ -59,8 +54,7 @@ package struct TokenIssuer: Sendable {
     /// frozen between commit and signature must not stretch a token beyond its revocation's expiry.
     package func sign(_ grant: Grant) async throws -> String {
         let (kid, key) = try await ring.signer(
-            at: grant.issuedAt, version: grant.keyRingVersion,
-            preferring: [grant.algorithm, algorithm].compactMap(\.self))
+            at: grant.issuedAt, version: grant.keyRingVersion, algorithm: grant.algorithm)
         let claims = AccessTokenClaims(
             issuer: issuer, subject: grant.subject, audience: grant.audience,
             expiresAt: grant.issuedAt.seconds + lifetime, issuedAt: grant.issuedAt.seconds,
