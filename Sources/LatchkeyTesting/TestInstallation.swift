@@ -149,10 +149,15 @@ package struct TestInstallation: Sendable {
                 """
             ),
             (
-                "one key has no successor, and two standbys stand ready",
+                "one key of each algorithm that signs has no successor, and two standbys stand ready behind it",
                 """
-                SELECT count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) = 1
-                   AND count(*) FILTER (WHERE activates_at IS NULL) = 2 AS holds FROM signing_keys
+                SELECT sum(last) > 0 AND bool_and(last <= 1 AND (last = 0 OR ready >= 2)) AS holds
+                FROM (
+                    SELECT count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) AS last,
+                           count(*) FILTER (WHERE activates_at IS NULL) AS ready
+                    FROM signing_keys
+                    GROUP BY algorithm
+                ) AS algorithms
                 """
             ),
             (
