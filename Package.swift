@@ -119,8 +119,8 @@ let package = Package(
         .testTarget(
             name: "LatchkeyTests",
             dependencies: [
-                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier",
-                httpClient, httpTypes, hummingbird, logging,
+                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto",
+                "LatchkeyVerifier", httpClient, httpTypes, hummingbird, logging,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),

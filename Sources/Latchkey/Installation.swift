@@ -1,6 +1,6 @@
 import Foundation
 package import JOSE
-package import LibCrypto
+import LibCrypto
 package import Logging
 import PKCS11
 package import Postgres

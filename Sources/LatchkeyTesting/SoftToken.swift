@@ -26,7 +26,7 @@ package struct SoftToken: Sendable {
     /// Every label that a test may ask for: SoftHSM looks for tokens when it is initialised, and this process does that
     /// once.
     package enum Label: String, CaseIterable, Sendable {
-        case signing, lost, pin, destroyed, node, absent
+        case signing, lost, pin, destroyed, node, rotated, unreachable, started, movingIn, absent
     }
 
     private static let home = FileManager.default.temporaryDirectory.appending(
@@ -85,6 +85,18 @@ package struct SoftToken: Sendable {
             throw CannotMake(description: "softhsm2-util ended with \(process.terminationStatus)")
         }
     }
+
+    /// How many objects it holds: two for each key pair.
+    package func objectCount() throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: folder).count {
+            $0.hasSuffix(".object") && $0 != "token.object"
+        }
+    }
+
+    /// Takes its objects away, as where a token is unplugged.
+    package func hide() throws { try FileManager.default.moveItem(atPath: folder, toPath: folder + ".hidden") }
+
+    package func show() throws { try FileManager.default.moveItem(atPath: folder + ".hidden", toPath: folder) }
 
     /// As a node is told of it.
     package func settings(pin: String = SoftToken.pin) -> TokenSettings {

@@ -2,6 +2,7 @@ package import Hummingbird
 package import JOSE
 import LatchkeyHummingbird
 import LatchkeyVerifier
+import LibCrypto
 import Postgres
 
 /// `/admin/clients…`: registering and changing OAuth clients, in the names of RFC 7591.

@@ -1,3 +1,4 @@
+import LibCrypto
 package import Postgres
 
 /// Every statement on `clients`.

@@ -1,6 +1,6 @@
 import JOSE
 package import LibCrypto
-package import Postgres
+import Postgres
 
 extension SigningKeys {
     package enum Import: Sendable, Equatable {

@@ -1,7 +1,7 @@
 import Foundation
 import JOSE
-package import LibCrypto
-package import PKCS11
+import LibCrypto
+import PKCS11
 
 /// Where a signing key's private half is.
 package enum KeyHolder: String, Sendable, CaseIterable {

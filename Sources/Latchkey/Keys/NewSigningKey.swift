@@ -1,6 +1,6 @@
 import JOSE
 package import LibCrypto
-package import PKCS11
+import PKCS11
 
 /// A key just made, its private half in the installation's token, or sealed under the current master key: AES-256-GCM,
 /// bound by its associated data to `kid` and algorithm, so that no blob opens in another row's place.
@@ -17,13 +17,18 @@ package struct NewSigningKey: Sendable {
     ///
     /// - Parameter token: where it shall be made and stay.
     init(_ algorithm: SignatureAlgorithm, under masterKeys: MasterKeys, in token: SecurityToken? = nil) throws {
-        guard let token else {
+        if let token {
+            self.init(inToken: try token.newKey(algorithm).publicKey, masterKeyVersion: masterKeys.current)
+        } else {
             try self.init(sealing: try PrivateKey.generate(algorithm), under: masterKeys)
-            return
         }
-        publicKey = JSONWebKey(try token.newKey(algorithm).publicKey)
-        masterKeyVersion = masterKeys.current
-        (holder, sealed) = (.token, nil)
+    }
+
+    private init(inToken key: PublicKey, masterKeyVersion: Int16) {
+        publicKey = JSONWebKey(key)
+        self.masterKeyVersion = masterKeyVersion
+        holder = .token
+        sealed = nil
     }
 
     /// A key that is there already.

@@ -1,4 +1,5 @@
 import JOSE
+import LibCrypto
 import PKCS11
 import Postgres
 

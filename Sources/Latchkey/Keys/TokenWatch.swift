@@ -1,5 +1,6 @@
 package import Logging
-package import ServiceLifecycle
+import PKCS11
+import ServiceLifecycle
 
 /// Proves every two seconds, by a signature, that the token still signs: a node whose token does not answer leaves
 /// `/readyz` though nobody asks it for a token, and comes back by itself.
