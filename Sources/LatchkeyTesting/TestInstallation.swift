@@ -156,6 +156,7 @@ package struct TestInstallation: Sendable {
                     SELECT count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) AS last,
                            count(*) FILTER (WHERE activates_at IS NULL) AS ready
                     FROM signing_keys
+                    WHERE compromised_at IS NULL AND removed_at IS NULL
                     GROUP BY algorithm
                 ) AS algorithms
                 """

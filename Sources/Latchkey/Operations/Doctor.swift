@@ -1,5 +1,6 @@
 import Foundation
 import JOSE
+import LibCrypto
 package import PKCS11
 package import Postgres
 
