@@ -132,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "LatchkeyCLITests",
             dependencies: [
-                "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "Postgres", "JOSE", httpClient,
+                "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "LibCrypto", "Postgres", "JOSE", httpClient,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],

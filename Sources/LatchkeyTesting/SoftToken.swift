@@ -19,6 +19,12 @@ package struct SoftToken: Sendable {
 
     package static var isInstalled: Bool { module != nil }
 
+    /// A token that need not be there.
+    package init(label: String, folder: String) {
+        self.label = label
+        self.folder = folder
+    }
+
     package struct CannotMake: Error, CustomStringConvertible {
         package let description: String
     }

@@ -55,6 +55,8 @@ package final class KeyRing: Sendable {
         var confirmedAt: BootInstant?
         var inForce: SettingsInForce?
         var opened: [String: PrivateKey] = [:]
+        /// What a client wanted and no key is there for.
+        var missed: Set<SignatureAlgorithm> = []
         /// What was logged as not opening.
         var closed: Set<String> = []
     }
@@ -161,12 +163,17 @@ package final class KeyRing: Sendable {
         guard let clock = clock.reading else { return false }
         return state.withLock { state in
             guard let snapshot = state.snapshot, let inForce = state.inForce else { return false }
-            // Those of clients have keys already, or are found by the next round.
-            let known = Set(snapshot.keys.filter(\.isLastSigner).map(\.algorithm))
-            return !KeySchedule.due(
-                snapshot.keys, algorithms: inForce.algorithmsInUse.union(known), policy: policy.widened(by: inForce),
-                clock: clock
-            ).isEmpty
+            // Those of clients have keys already, are missed, or are found by the next round.
+            let known = Set(snapshot.keys.filter { $0.isLastSigner || $0.isStandby }.map(\.algorithm))
+            // Once for each miss: whether it is in use (still) is for the database to say.
+            let isMissed = !state.missed.isSubset(of: known)
+            state.missed = []
+            return isMissed
+                || !KeySchedule.due(
+                    snapshot.keys, algorithms: inForce.algorithmsInUse.union(known),
+                    policy: policy.widened(by: inForce),
+                    clock: clock
+                ).isEmpty
         }
     }
 
@@ -186,6 +193,7 @@ package final class KeyRing: Sendable {
         let signer = state.withLock { state in
             KeySchedule.signer(state.snapshot?.keys ?? [], at: steady, wanted: wanted, otherwise: algorithm)
         }
+        if let wanted, wanted != signer?.algorithm { state.withLock { _ = $0.missed.insert(wanted) } }
         guard let signer, let key = open(signer) else { throw Rejection.unavailable(retryAfter: 1) }
         return (signer.kid, key)
     }
