@@ -26,7 +26,7 @@ struct ImportedKeyTests {
             for node in it.nodes {
                 #expect(try await becomesTrue { try await published(node).contains(kid) })
             }
-            func state() async throws -> SigningKey? { try await keys.all().keys.first { $0.kid == kid } }
+            @Sendable func state() async throws -> SigningKey? { try await keys.all().keys.first { $0.kid == kid } }
             #expect(try await becomesTrue { try await state()?.publishedAt != nil })
             let row = try #require(try await state())
             #expect(row.isStandby && !row.isFounding)
