@@ -132,8 +132,8 @@ import Testing
     @Test func `is not deceived where it starts behind what others have seen`() throws {
         var world = World()
         world.seen = Self.start + 3600
-        let step = try #require(world.read(0, boot: 0))
-        #expect(step.from == Self.start + 3600)
+        let step = world.read(0, boot: 0)
+        #expect(step?.from == Self.start + 3600)
         #expect(try #require(world.reading(at: 0)).now == 3_600_000_000)
     }
 
