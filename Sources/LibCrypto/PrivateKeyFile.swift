@@ -150,6 +150,10 @@ extension KeyHandle {
     /// Whether an EC key names P-256 as its curve. Curves written out in full are not taken: one that differs in its
     /// generator alone would pass for it (CVE-2020-0601).
     fileprivate var isOnP256: Bool {
+        var isExplicit: Int32 = 0
+        guard EVP_PKEY_get_int_param(pointer, "decoded-from-explicit", &isExplicit) == 1, isExplicit == 0 else {
+            return false
+        }
         var name = [CChar](repeating: 0, count: 64)
         var count = 0
         guard EVP_PKEY_get_group_name(pointer, &name, name.count, &count) == 1 else { return false }
