@@ -32,7 +32,7 @@ package struct SoftToken: Sendable {
     /// Every label that a test may ask for: SoftHSM looks for tokens when it is initialised, and this process does that
     /// once.
     package enum Label: String, CaseIterable, Sendable {
-        case signing, lost, pin, destroyed, node, rotated, unreachable, started, movingIn, absent
+        case signing, lost, pin, destroyed, node, rotated, unreachable, started, wrongPIN, movingIn, absent
     }
 
     private static let home = FileManager.default.temporaryDirectory.appending(

@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// Every call blocks until the token answers: threads of one's own alone call it. A session is opened for each thread that
 /// signs at once, and kept. Where the token lost them (it was restarted, unplugged, or another library of this process
-/// closed them) everything is opened again and the call made once more; the next failure is the caller's.
+/// closed them) everything is opened again and the call made once more. The next failure is the caller's, and the module
+/// begins anew behind it.
 package final class SecurityToken: Sendable {
     private struct State {
         var login = 0
@@ -119,12 +120,19 @@ package final class SecurityToken: Sendable {
         _ use: TokenSession.Use, _ body: (inout TokenSession) throws(SecurityTokenError) -> R
     ) throws(SecurityTokenError) -> R {
         do throws(SecurityTokenError) {
+            let module = try TokenModule.load(path)
             let result: R
             do throws(SecurityTokenError) {
-                result = try attempt(use, body)
+                result = try attempt(use, module, body)
             } catch {
                 guard error.isLoss else { throw error }
-                result = try attempt(use, body)
+                do throws(SecurityTokenError) {
+                    result = try attempt(use, module, body)
+                } catch {
+                    // For whoever comes next.
+                    if error.isLoss { module.restart() }
+                    throw error
+                }
             }
             lastFailure.withLock { $0 = nil }
             return result
@@ -135,30 +143,31 @@ package final class SecurityToken: Sendable {
     }
 
     private func attempt<R>(
-        _ use: TokenSession.Use, _ body: (inout TokenSession) throws(SecurityTokenError) -> R
+        _ use: TokenSession.Use, _ module: TokenModule,
+        _ body: (inout TokenSession) throws(SecurityTokenError) -> R
     ) throws(SecurityTokenError) -> R {
-        var session = try take(use)
-        do throws(SecurityTokenError) {
-            let result = try body(&session)
-            giveBack(session)
-            return result
-        } catch {
-            // An operation may have been left half done in it.
-            session.close()
-            if error.isLoss { forget(login: session.login) }
-            throw error
+        try module.sharing { () throws(SecurityTokenError) in
+            var session = try take(use, module)
+            do throws(SecurityTokenError) {
+                let result = try body(&session)
+                giveBack(session)
+                return result
+            } catch {
+                // An operation may have been left half done in it.
+                session.close()
+                if error.isLoss { forget(login: session.login) }
+                throw error
+            }
         }
     }
 
-    private func take(_ use: TokenSession.Use) throws(SecurityTokenError) -> TokenSession {
-        let module = try TokenModule.load(path)
-        let result = state.withLock { state -> Result<TokenSession, SecurityTokenError> in
-            if let index = state.idle.lastIndex(where: { $0.use == use }) {
-                return .success(state.idle.remove(at: index))
-            }
-            return Result { () throws(SecurityTokenError) in try open(use, module, &state) }
+    private func take(
+        _ use: TokenSession.Use, _ module: TokenModule
+    ) throws(SecurityTokenError) -> TokenSession {
+        try state.withLock { state throws(SecurityTokenError) in
+            if let index = state.idle.lastIndex(where: { $0.use == use }) { return state.idle.remove(at: index) }
+            return try open(use, module, &state)
         }
-        return try result.get()
     }
 
     private func open(
@@ -229,7 +238,10 @@ package final class SecurityToken: Sendable {
 extension SecurityTokenError {
     /// Whether the token lost sessions, objects or itself, so that it is worth opening all again.
     fileprivate var isLoss: Bool {
-        guard case .failed(let code) = self else { return self == .noKey }
+        guard case .failed(let code) = self else {
+            if case .noToken = self { return true }
+            return self == .noKey
+        }
         return [
             CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR,
             CKR_TOKEN_NOT_PRESENT, CKR_SLOT_ID_INVALID, CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID,

@@ -17,7 +17,8 @@ struct ImportedKeyTests {
 
     @Test("enters every node's JWKS, and signs only once it has stood there for the lead")
     func standby() async throws {
-        try await TestInstallation.run(nodes: 2) { it in
+        let policy = KeyPolicy(publishLead: 3600, maxAge: 10, leeway: 3)
+        try await TestInstallation.run(nodes: 2, settings: { $0.keys = policy }) { it in
             let key = try PrivateKey.generate(.rs256)
             let kid = JSONWebKey(key.publicKey).keyID
             let keys = it.node.installation.signingKeys
@@ -30,7 +31,7 @@ struct ImportedKeyTests {
             #expect(try await becomesTrue { try await state()?.publishedAt != nil })
             let row = try #require(try await state())
             #expect(row.isStandby && !row.isFounding)
-            #expect(row.ripeAt(lead: 45).map { $0 > row.createdAt + 44 } == true)
+            #expect(row.ripeAt(lead: 3600).map { $0 > row.createdAt + 3599 } == true)
             // The founding standbys are ripe: they go first, and it has its turn after them.
             let administrator = try await it.node.administrator()
             var signers: [String] = []

@@ -116,7 +116,10 @@ struct KeySimulation {
     mutating func chance(_ oneIn: Int) -> Bool { Int.random(in: 0..<oneIn, using: &random) == 0 }
 
     func failure(_ text: String) -> Failure {
-        Failure(description: "at \(time / 1_000_000) s, version \(version): \(text), clock \(Double(clock.now - Self.epoch) / 1e6), settled \(Double(clock.settled - Self.epoch) / 1e6)\n\(rows.suffix(9))")
+        Failure(
+            description:
+                "at \(time / 1_000_000) s, version \(version): \(text), clock \(Double(clock.now - Self.epoch) / 1e6), settled \(Double(clock.settled - Self.epoch) / 1e6)\n\(rows.suffix(9))"
+        )
     }
 
     // MARK: the database's clock, as `steady_clock()` reads it

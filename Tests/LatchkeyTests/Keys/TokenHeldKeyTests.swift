@@ -39,7 +39,14 @@ struct TokenHeldKeyTests {
     @Test("is rotated to another one in it; one that is wiped is destroyed there")
     func rotated() async throws {
         let soft = try await SoftToken.named(.rotated)
-        try await TestInstallation.run(nodes: 2, settings: { $0.token = soft.settings() }) { it in
+        let policy = KeyPolicy(publishLead: 4, maxAge: 1, leeway: 1)
+        try await TestInstallation.run(
+            nodes: 2,
+            settings: {
+                $0.token = soft.settings()
+                $0.keys = policy
+            }
+        ) { it in
             let administrator = try await it.node.administrator()
             let old = try await it.node.logIn("root").signer
             // Two nodes are told at once: one key is made for nothing, and does not stay there.
@@ -60,7 +67,7 @@ struct TokenHeldKeyTests {
             try await it.database.batch([
                 """
                 UPDATE signing_keys
-                SET leaves_at = retires_at, removed_at = clock_timestamp() - interval '1 day'
+                SET leaves_at = retires_at, removed_at = retires_at
                 WHERE kid = \(old)
                 """,
                 "UPDATE key_ring SET version = version + 1",
@@ -92,9 +99,11 @@ struct TokenHeldKeyTests {
     @Test("keeps a node from starting where its token or PIN is wrong, and says which")
     func refusedStart() async throws {
         let soft = try await SoftToken.named(.started)
+        // In one process a login holds for everybody: one that nobody has logged in to.
+        let closed = try await SoftToken.named(.wrongPIN)
         try await TestInstallation.run(settings: { $0.token = soft.settings() }) { it in
             for (settings, reason) in [
-                (soft.settings(pin: "0000"), "refused the PIN"),
+                (closed.settings(pin: "0000"), "refused the PIN"),
                 (SoftToken(label: "test absent", folder: "").settings(), "no token with the label"),
                 (TokenSettings(module: "/nowhere.so", label: "x", pin: "x"), "no PKCS #11 module"),
                 (nil, "master keys"),
