@@ -7,7 +7,8 @@ SHELL := /bin/bash
 .PHONY: help deps swift python run build test bench bench-micro lint format coverage clean
 
 # Debian 12. First what the code and the tests use, then what the Swift toolchain itself links with and loads.
-PACKAGES := ca-certificates curl git libargon2-dev libpq-dev libssl-dev pkg-config postgresql python3 python3-venv \
+PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libssl-dev pkg-config postgresql python3 \
+	python3-venv \
 	tzdata \
 	g++ libc6-dev libcurl4 libedit2 libncurses6 libsqlite3-0 libxml2 zlib1g-dev
 
@@ -86,6 +87,9 @@ build: swift ## the release binary, .build/release/latchkey
 run: build ## the service on a PostgreSQL of its own; PORT=N for another port than 8080
 	@echo 'run: latchkey dev; Ctrl-C ends it, its data stay in .latchkey'
 	exec .build/release/latchkey dev $(if $(PORT),--port $(PORT))
+
+# What the tests alone need.
+test coverage: PACKAGES += softhsm2
 
 test: swift python lint ## every test, against PostgreSQL clusters that the tests start themselves
 	@export LATCHKEY_STRICT=1 LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"

@@ -47,7 +47,9 @@ struct Readiness: Sendable, Equatable {
                     "checks",
                     [
                         "revocations": isFresh ? "ok" : "stale: the database has not answered a tick for 2 s",
-                        "signing_key": canSign ? "ok" : "no signing key that opens with this node's master keys",
+                        "signing_key": canSign
+                            ? "ok"
+                            : "no signing key that opens with this node's master keys, or that its token signs with",
                         "clock": warnings.isEmpty ? "ok" : "apart",
                     ]
                 ),

@@ -2,6 +2,7 @@ import Foundation
 package import JOSE
 import LibCrypto
 package import Logging
+import PKCS11
 package import Postgres
 
 /// The features over one database and one set of master keys: what the routes, the command line and the tests all call.
@@ -48,11 +49,17 @@ package struct Installation: Sendable {
         pulse = Database(configuration)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
+        let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
-            algorithm: settings.signingAlgorithm, clock: clock, logger: logger)
+            algorithm: settings.signingAlgorithm, clock: clock, token: token, logger: logger)
+        let secrets = ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) }
+        let clients = Clients(database, keys: secrets)
+        self.clients = clients
+        let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm)
+            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm,
+            token: token, alsoInUse: { try await clients.algorithms().intersection(possible) })
         compromises = KeyCompromises(
             signingKeys, masterKeys: masterKeys, ring: ring, revocations: revocations)
         signing = SigningThreads()
@@ -63,9 +70,6 @@ package struct Installation: Sendable {
         users = Users(database, hasher: hasher)
         guesses = Guesses(database, masterKeys: masterKeys, limits: settings.guesses, logger: logger)
         roles = Roles(database)
-        clients = Clients(
-            database,
-            keys: ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) })
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
             ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)

@@ -3,6 +3,7 @@ import JOSE
 import LatchkeyHummingbird
 import Logging
 import NIOCore
+package import PKCS11
 package import Postgres
 import ServiceLifecycle
 
@@ -32,6 +33,7 @@ package struct Node: Service {
     package enum StartError: Error, Sendable, Equatable, CustomStringConvertible {
         case migrations(MigrationStatus)
         case cannotSign
+        case token(SecurityTokenError)
 
         package var description: String {
             switch self {
@@ -42,6 +44,7 @@ package struct Node: Service {
             case .migrations(.edited(let name)):
                 "migration \(name) differs from the one that was applied: run the version that applied it"
             case .migrations(.current): "the database is current"
+            case .token(let error): "the signing key's PKCS #11 token cannot be used: \(error)"
             case .cannotSign:
                 "the current signing key does not open with the master keys in LATCHKEY_KEYS_DIR: are these this "
                     + "installation's keys?"
@@ -57,6 +60,7 @@ package struct Node: Service {
         try await tick.tick()
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
         try await tick.tick()
+        if let failure = await installation.ring.proveToken() { throw StartError.token(failure) }
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
     }
 
@@ -93,7 +97,8 @@ package struct Node: Service {
             services: [
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
                 Housekeeping(installation, logger: logger),
-                KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger), management, server,
+                KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger),
+                TokenWatch(installation.ring, logger: logger), management, server,
             ], logger: logger)
         try await group.run()
     }
@@ -121,7 +126,7 @@ package struct Node: Service {
         router.add(middleware: ErrorMiddleware(policy(), counting: traffic))
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring).add(to: router)
-        DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
+        DiscoveryRoutes(issuer: it.settings.issuer, algorithms: it.settings.signingAlgorithms).add(to: router)
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
         RegistrationRoutes(it.users, registration: it.settings.registration).add(to: router)

@@ -1,5 +1,6 @@
 package import LibCrypto
 package import Logging
+package import PKCS11
 
 /// What an operator may choose. One name in three spellings: `LATCHKEY_ACCESS_TOKEN_TTL`, `accessToken.ttl`, and the row
 /// of the README's table. Times are seconds. Read once, by `SettingsReader`; plain values from then on.
@@ -30,6 +31,8 @@ package struct Settings: Sendable {
     package var guesses: GuessLimits
     package var keys: KeyPolicy
     package var signingAlgorithm: SignatureAlgorithm
+    /// What makes and holds new signing keys; nil: they stand sealed in the database.
+    package var token: TokenSettings?
     package var registration: Registration
     package var logLevel: Logger.Level
 
@@ -38,6 +41,36 @@ package struct Settings: Sendable {
         SettingsInForce(
             accessToken: accessTokenTTL, publishLead: keys.publishLead, maxAge: keys.maxAge, leeway: keys.leeway,
             failover: failover.rawValue, algorithms: [signingAlgorithm.rawValue])
+    }
+}
+
+extension Settings {
+    /// What tokens may be signed by, the installation's own algorithm first.
+    package var signingAlgorithms: [SignatureAlgorithm] {
+        let others = token == nil ? SignatureAlgorithm.allCases : SecurityToken.algorithms
+        return [signingAlgorithm] + others.filter { $0 != signingAlgorithm }
+    }
+}
+
+/// A PKCS #11 token and how to use it.
+package struct TokenSettings: Sendable {
+    /// The path of the vendor's library.
+    package let module: String
+    /// At most 32 bytes.
+    package let label: String
+    /// The user's PIN.
+    @Masked package var pin: String
+
+    package init(module: String, label: String, pin: String) {
+        self.module = module
+        self.label = label
+        _pin = Masked(wrappedValue: pin)
+    }
+}
+
+extension SecurityToken {
+    package convenience init(_ settings: TokenSettings) {
+        self.init(module: settings.module, label: settings.label, pin: SecretBytes(Array(settings.pin.utf8)))
     }
 }
 

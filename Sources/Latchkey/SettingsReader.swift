@@ -2,6 +2,7 @@ package import Configuration
 import JOSE
 import LibCrypto
 import Logging
+import PKCS11
 import Postgres
 
 /// Reads `Settings` from flags, environment and file (in this order) and gathers every error on the way. Each key is
@@ -9,7 +10,7 @@ import Postgres
 package struct SettingsReader {
     private let sources: [SettingsSource]
     private var rows: [SettingRow] = []
-    private var problems: [String] = []
+    var problems: [String] = []
 
     /// - Parameter config: scoped to nothing; every key begins with `latchkey`.
     package static func read(_ config: ConfigReader, profile: SettingsProfile) throws(SettingsError) -> Settings {
@@ -43,8 +44,8 @@ package struct SettingsReader {
         self.sources = sources
     }
 
-    /// What `latchkey dev` alone reads, from the environment alone.
-    private static let elsewhere = ["LATCHKEY_ADMIN_PASSWORD"]
+    /// What one command alone reads, from the environment alone: `dev`, and `keys import`.
+    private static let elsewhere = ["LATCHKEY_ADMIN_PASSWORD", "LATCHKEY_IMPORT_PASSPHRASE"]
 
     /// A key of a file that is no setting is a problem. A variable that is none may be another program's (Kubernetes
     /// names some after a Service called `latchkey`): a warning.
@@ -102,10 +103,16 @@ package struct SettingsReader {
                 maxAge: seconds("jwks.maxAge", default: isDev ? 10 : 300, in: 1...86_400),
                 leeway: seconds("clock.leeway", default: isDev ? 3 : 30, in: 0...600),
                 rotationInterval: seconds("key.rotationInterval", default: 2_592_000, in: 1...315_360_000)),
-            signingAlgorithm: choice("signing.algorithm", default: .rs256, of: [SignatureAlgorithm.rs256]),
+            signingAlgorithm: choice("signing.algorithm", default: .rs256, of: SignatureAlgorithm.allCases),
+            token: token(),
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
+        if settings.token != nil, !SecurityToken.algorithms.contains(settings.signingAlgorithm) {
+            problems.append(
+                "LATCHKEY_SIGNING_ALGORITHM is \(settings.signingAlgorithm.rawValue): a PKCS #11 token makes no such keys"
+            )
+        }
         var keys = settings.keys
         keys.lifetime = settings.accessTokenTTL
         if keys.publishLead < keys.shortestLead {
@@ -219,10 +226,10 @@ package struct SettingsReader {
         }
     }
 
-    private enum Visibility { case shown, secret }
+    enum Visibility { case shown, secret }
 
     /// nil where it is not set.
-    private mutating func string(_ key: ConfigKey, _ visibility: Visibility = .shown) -> String? {
+    mutating func string(_ key: ConfigKey, _ visibility: Visibility = .shown) -> String? {
         let found = sources.lazy.compactMap { source in source.text(key).map { (text: $0, source: source) } }.first
         rows.append(
             SettingRow(

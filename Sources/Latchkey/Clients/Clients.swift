@@ -1,6 +1,6 @@
 import Foundation
 import JOSE
-import LibCrypto
+package import LibCrypto
 package import Postgres
 
 /// The OAuth clients.
@@ -48,6 +48,16 @@ package struct Clients: Sendable {
             clients.append(try Client(row))
         }
         return clients
+    }
+
+    /// By which algorithms active clients want their access tokens signed, apart from those that take the installation's:
+    /// each needs keys of its own.
+    package func algorithms() async throws(PostgresError) -> Set<SignatureAlgorithm> {
+        var algorithms: Set<SignatureAlgorithm> = []
+        for row in try await database.query(ClientSQL.algorithms).rows {
+            if let algorithm = try SignatureAlgorithm(ofClient: row) { algorithms.insert(algorithm) }
+        }
+        return algorithms
     }
 
     /// It begins with the epoch that disabling it made: no token from before lives again.

@@ -34,6 +34,7 @@ package enum Event: Sendable {
     case tokenRevoked(token: String, reason: String?)
     case keyRotated(from: String, to: String, reason: String?)
     case keysFounded(kids: [String])
+    case keyImported(kid: String, algorithm: String)
     case keyMoved(kid: String, KeyMove)
     /// `next`: who signs in its place, where it signed.
     case keyCompromised(kid: String, next: String?, reason: String)
@@ -69,6 +70,7 @@ package enum Event: Sendable {
         case .tokenRevoked: "token.revoked"
         case .keyRotated: "key.rotated"
         case .keysFounded: "key.founded"
+        case .keyImported: "key.imported"
         case .keyMoved(_, let move): "key.\(move.rawValue)"
         case .keyCompromised: "key.compromised"
         case .keyRestored: "key.restored"
@@ -93,6 +95,7 @@ package enum Event: Sendable {
         case .tokenRevoked(let token, _): "token:\(token)"
         case .keyRotated(_, let to, _): "key:\(to)"
         case .keysFounded: "key:all"
+        case .keyImported(let kid, _): "key:\(kid)"
         case .keyMoved(let kid, _): "key:\(kid)"
         case .keyCompromised(let kid, _, _), .keyRestored(let kid, _): "key:\(kid)"
         case .clientCreated(let client, _, _), .clientChanged(let client, _, _),
@@ -120,6 +123,7 @@ package enum Event: Sendable {
         case .keysFounded(let kids): with([("kids", list(kids))])
         case .keyCompromised(_, let next, let reason): with([("next", text(next)), ("reason", .string(reason))])
         case .keyRestored(_, let reason): with([("reason", text(reason))])
+        case .keyImported(_, let algorithm): with([("alg", .string(algorithm))])
         case .clientCreated(_, let name, let scopes): with([("name", .string(name)), ("scopes", list(scopes))])
         case .clientChanged(_, let scopes, let epoch): with([("scopes", list(scopes)), ("sid", text(epoch))])
         case .clientSecretRotated(_, let seconds, let epoch):

@@ -9,7 +9,8 @@ package struct DiscoveryRoutes: Sendable {
 
     private let answer: Response
 
-    package init(issuer: String, algorithm: SignatureAlgorithm) {
+    /// - Parameter algorithms: what tokens may be signed by, the installation's own first.
+    package init(issuer: String, algorithms: [SignatureAlgorithm]) {
         let metadata: JSONObject = [
             "issuer": .string(issuer),
             "jwks_uri": .string(issuer + "/.well-known/jwks.json"),
@@ -21,7 +22,7 @@ package struct DiscoveryRoutes: Sendable {
             "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
-            "access_token_signing_alg_values_supported": [.string(algorithm.rawValue)],
+            "access_token_signing_alg_values_supported": .array(algorithms.map { .string($0.rawValue) }),
         ]
         answer = Response(
             status: .ok,

@@ -1,13 +1,14 @@
 import Foundation
 import JOSE
 import LibCrypto
+package import PKCS11
 package import Postgres
 
 /// Looks at a running installation from beside it: what `latchkey doctor` prints. Changes no row of the service's; it
 /// writes small records into the log, to measure commits, and sends one notification, which makes nodes read early.
 package struct Doctor: Sendable {
     private let database: Database
-    private let settings: DoctorSettings
+    let settings: DoctorSettings
     private let masterKeys: Result<MasterKeys, any Error>
 
     /// What the examinations go by.
@@ -17,16 +18,19 @@ package struct Doctor: Sendable {
         package var connectionsOfOneNode: Int
         package var argon2: Argon2Parameters
         package var hashingMemoryKiB: Int
+        /// What holds signing keys, where something does.
+        package var token: SecurityToken?
 
         package init(
             keysDirectory: String, publishLead: Int64, connectionsOfOneNode: Int, argon2: Argon2Parameters,
-            hashingMemoryKiB: Int
+            hashingMemoryKiB: Int, token: SecurityToken? = nil
         ) {
             self.keysDirectory = keysDirectory
             self.publishLead = publishLead
             self.connectionsOfOneNode = connectionsOfOneNode
             self.argon2 = argon2
             self.hashingMemoryKiB = hashingMemoryKiB
+            self.token = token
         }
     }
 
@@ -149,6 +153,7 @@ package struct Doctor: Sendable {
         guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: .rs256) else {
             return Finding(.signingKey, .fail, "no key is active", advice: "start a node: it founds the keys")
         }
+        if signer.holder == .token { return try await inToken(signer) }
         guard let masterKeys = try? masterKeys.get(), (try? signer.open(with: masterKeys)) != nil else {
             return Finding(
                 .signingKey, .fail, "\(signer.kid) does not open with the master keys in \(settings.keysDirectory)",

@@ -3,10 +3,14 @@ package import Postgres
 
 /// Every statement that opens, refreshes or reads a session. Hot ones name the one partition they touch.
 package enum SessionSQL {
-    /// What a token is minted from, read in the minting statement itself; `s` is the session.
+    /// What a token is minted from, read in the minting statement itself; `s` is the session. The built-in client has no
+    /// algorithm of its own: its sessions, nearly all, pay for no look.
     private static let minted: StaticString = """
         s.sid, s.user_id, s.client_id, s.auth_time, s.scope, s.audience, s.gen, clock_timestamp() AS now,
-        (SELECT version FROM key_ring) AS ring, (SELECT fence FROM installation) AS fence
+        (SELECT version FROM key_ring) AS ring, (SELECT fence FROM installation) AS fence,
+        CASE WHEN s.client_id <> 'first-party' THEN
+            (SELECT access_token_alg FROM clients WHERE id = s.client_id)
+        END AS access_token_alg
         """
 
     package enum Waiting { case skipLocked, wait }

@@ -73,7 +73,7 @@ package struct Sessions: Sendable {
                 scopes: asked.map { asked in asked.filter { scope in allowed.contains { $0.isSameText(as: scope) } } }
                     ?? allowed,
                 roles: try row.decode("roles"), audience: try row.decode("audience"), issuedAt: try row.decode("now"),
-                keyRingVersion: try row.decode("ring"))
+                keyRingVersion: try row.decode("ring"), algorithm: try SignatureAlgorithm(ofClient: row))
             generation = try row.decode("gen")
             fence = try row.decode("fence")
         }

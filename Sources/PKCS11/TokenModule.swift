@@ -1,0 +1,68 @@
+import CPKCS11
+import Glibc
+import Synchronization
+
+/// A PKCS #11 module, loaded once for the life of the process. Any number of calls share it; a restart has it alone.
+///
+/// Sendable: the function table is never written, the module was told to lock for its callers' threads, and the gate is a
+/// lock itself.
+final class TokenModule: @unchecked Sendable {
+    let functions: lk_module
+    private let gate: UnsafeMutablePointer<pthread_rwlock_t>
+    private let restartedAt = Mutex<Int>(0)
+
+    private init(_ functions: lk_module) {
+        self.functions = functions
+        gate = .allocate(capacity: 1)
+        pthread_rwlock_init(gate, nil)
+    }
+
+    deinit {
+        pthread_rwlock_destroy(gate)
+        gate.deallocate()
+    }
+
+    private static let loaded = Mutex<[String: TokenModule]>([:])
+
+    /// - Parameter path: of the shared library; the dynamic linker looks for one without a slash in its own places.
+    static func load(_ path: String) throws(SecurityTokenError) -> TokenModule {
+        try loaded.withLock { loaded throws(SecurityTokenError) in
+            if let module = loaded[path] { return module }
+            var functions: lk_module?
+            guard lk_module_load(path, &functions) == CKR_OK, let functions else { throw .notAModule(path: path) }
+            let module = TokenModule(functions)
+            loaded[path] = module
+            return module
+        }
+    }
+
+    /// Runs `body` while nobody restarts the module.
+    func sharing<R>(_ body: () throws(SecurityTokenError) -> R) throws(SecurityTokenError) -> R {
+        pthread_rwlock_rdlock(gate)
+        defer { pthread_rwlock_unlock(gate) }
+        return try body()
+    }
+
+    /// Ends and begins the module anew, at most once in two seconds: many of them know a token that came back in no other
+    /// way. Every session is void afterwards.
+    func restart() {
+        let now = Self.now()
+        let isDue = restartedAt.withLock { last in
+            guard now - last >= 2 else { return false }
+            last = now
+            return true
+        }
+        guard isDue else { return }
+        pthread_rwlock_wrlock(gate)
+        defer { pthread_rwlock_unlock(gate) }
+        _ = functions.pointee.C_Finalize(nil)
+        _ = lk_module_initialize(functions)
+    }
+
+    /// Seconds that no step of a clock changes.
+    private static func now() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return time.tv_sec
+    }
+}
