@@ -21,17 +21,22 @@ package struct Node: Service {
         logger = installation.logger
         self.onReady = onReady
         let ring = installation.ring
+        let masterKeys = installation.masterKeyRing
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
-            masterKeys: installation.masterKeys.versions,
+            masterKeys: { masterKeys.keys.versions },
             logger: installation.logger
-        ) { reading in await ring.follow(reading) }
+        ) { reading in
+            await masterKeys.follow(reading)
+            await ring.follow(reading)
+        }
     }
 
     /// Why a node does not start.
     package enum StartError: Error, Sendable, Equatable, CustomStringConvertible {
         case migrations(MigrationStatus)
         case cannotSign
+        case masterKeys(MasterKeyRefusal)
 
         package var description: String {
             switch self {
@@ -42,6 +47,7 @@ package struct Node: Service {
             case .migrations(.edited(let name)):
                 "migration \(name) differs from the one that was applied: run the version that applied it"
             case .migrations(.current): "the database is current"
+            case .masterKeys(let refusal): refusal.description
             case .cannotSign:
                 "the current signing key does not open with the master keys in LATCHKEY_KEYS_DIR: are these this "
                     + "installation's keys?"
@@ -58,8 +64,22 @@ package struct Node: Service {
             RevocationSQL.raiseLongestAccessToken(to: installation.settings.accessTokenTTL))
         try await installation.signingKeys.raiseLongest()
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
+        try await settleMasterKeys()
         try await tick.tick()
+        // A version that has begun to mint before the others knew of this node.
+        if let minting = installation.masterKeyRing.records.minting, !installation.masterKeyRing.canMint {
+            throw StartError.masterKeys(.missing(minting.version, in: installation.settings.masterKeySource.place))
+        }
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
+    }
+
+    private func settleMasterKeys() async throws {
+        let (keys, now) = try await installation.signingKeys.all()
+        do {
+            try await installation.masterKeyRing.settle(keys, now: now, origin: Origin(actor: "node"))
+        } catch let refusal as MasterKeyRefusal {
+            throw StartError.masterKeys(refusal)
+        }
     }
 
     /// Serves until graceful shutdown. In order of dependency; shutdown is the reverse and drains the servers first.
@@ -88,7 +108,10 @@ package struct Node: Service {
         let group = ServiceGroup(
             services: [
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
-                Housekeeping(installation, logger: logger), management, server,
+                Housekeeping(installation, logger: logger),
+                MasterKeyWatch(
+                    installation.masterKeyRing, installation.resealing, ring: installation.ring, logger: logger),
+                management, server,
             ], logger: logger)
         try await group.run()
     }

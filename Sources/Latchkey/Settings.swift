@@ -22,6 +22,9 @@ package struct Settings: Sendable {
     /// Further audiences that a login may ask for.
     package var resources: [String]
     package var keysDirectory: String
+    /// nil: from `keysDirectory`.
+    package var masterKeyDescriptor: Int32?
+    package var passwordPepper: PasswordPepperChoice
     package var accessTokenTTL: Int64
     package var session: SessionPolicy
     package var argon2: Argon2Parameters
@@ -32,6 +35,12 @@ package struct Settings: Sendable {
     package var signingAlgorithm: SignatureAlgorithm
     package var registration: Registration
     package var logLevel: Logger.Level
+}
+
+extension Settings {
+    package var masterKeySource: MasterKeySource {
+        masterKeyDescriptor.map { .descriptor($0) } ?? .folder(keysDirectory)
+    }
 }
 
 /// A text that is secret: printed, reflected and dumped as `****`.
@@ -45,6 +54,13 @@ package struct Masked: Sendable, CustomStringConvertible, CustomReflectable {
 
     package var description: String { "****" }
     package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Whether passwords are hashed with a key from outside the database beside their salts.
+package enum PasswordPepperChoice: String, Sendable, CaseIterable {
+    case none
+    /// Derived from the master key: a hash names its version, which cannot be retired while it does.
+    case masterKey = "master-key"
 }
 
 /// What a failover of PostgreSQL may lose.

@@ -85,7 +85,9 @@ package struct SettingsReader {
             managementHost: text("management.host", default: "127.0.0.1"),
             trustedProxies: trustedProxies(), edge: edge(), issuer: issuer, audience: audience(issuer),
             resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
-            keysDirectory: text("keys.dir", default: "keys"),
+            keysDirectory: text("keys.dir", default: Self.keysDirectory(in: sources)),
+            masterKeyDescriptor: descriptor(),
+            passwordPepper: choice("password.pepper", default: .none, of: PasswordPepperChoice.allCases),
             accessTokenTTL: seconds("accessToken.ttl", default: 600, in: 1...86_400),
             session: SessionPolicy(
                 idleTTL: idleTTL, maxTTL: seconds("session.maxTtl", default: 7_776_000, in: 60...315_360_000),
@@ -195,6 +197,16 @@ package struct SettingsReader {
         limits.connections = Int(int("maxConnections", default: Int64(limits.connections), in: 16...1_000_000))
         limits.requests = Int(int("maxRequests", default: Int64(limits.requests), in: 1...1_000_000))
         return limits
+    }
+
+    /// An inherited file descriptor that the master keys are read from.
+    private mutating func descriptor() -> Int32? {
+        guard let text = string("masterKey.fd") else { return nil }
+        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int32(text), number <= 65_535 else {
+            problems.append("\(told("masterKey.fd", text)): it must be the number of an open file descriptor")
+            return nil
+        }
+        return number
     }
 
     private mutating func argon2() -> Argon2Parameters {

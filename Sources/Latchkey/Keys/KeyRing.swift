@@ -57,14 +57,14 @@ package final class KeyRing: Sendable {
 
     private let database: Database
     private let pulse: Database
-    private let masterKeys: MasterKeys
+    private let masterKeys: MasterKeyRing
     package let policy: KeyPolicy
     private let clock: NodeClock
     private let logger: Logger
     private let state = Mutex(State())
 
     package init(
-        _ database: Database, pulse: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock,
+        _ database: Database, pulse: Database, masterKeys: MasterKeyRing, policy: KeyPolicy, clock: NodeClock,
         logger: Logger
     ) {
         self.database = database
@@ -149,7 +149,7 @@ package final class KeyRing: Sendable {
         }
         guard let signer else { throw SigningKeyError.noSigner }
         if let opened { return (signer.kid, opened) }
-        let key = try signer.open(with: masterKeys)
+        let key = try signer.open(with: masterKeys.keys, among: keys)
         state.withLock { $0.opened[signer.kid] = key }
         return (signer.kid, key)
     }

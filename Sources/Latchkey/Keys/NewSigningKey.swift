@@ -26,18 +26,33 @@ package struct NewSigningKey: Sendable {
 }
 
 extension SigningKey {
-    /// Opens the private half.
-    func open(with masterKeys: MasterKeys) throws -> PrivateKey {
+    /// What the sealed half is bound to.
+    var sealPlace: [UInt8] {
+        NewSigningKey.associatedData(kid: kid, algorithm: publicKey.publicKey.algorithm)
+    }
+
+    /// The private half in PKCS #8.
+    ///
+    /// - Parameter keys: those that stand beside it, to tell by why it does not open.
+    /// - Throws: `SigningKeyError`.
+    func unseal(with masterKeys: MasterKeys, among keys: [SigningKey] = []) throws -> SecretBytes {
         guard let sealed else { throw SigningKeyError.wiped(kid: kid) }
-        let algorithm = publicKey.publicKey.algorithm
+        do {
+            return try AES256GCM.open(
+                sealed, key: try masterKeys.sealingKey(version: masterKeyVersion), associatedData: sealPlace)
+        } catch {
+            throw SigningKeyError.doesNotOpen(kid: kid, .diagnose(self, among: keys, with: masterKeys))
+        }
+    }
+
+    /// Opens the private half. Throws as `unseal` does.
+    func open(with masterKeys: MasterKeys, among keys: [SigningKey] = []) throws -> PrivateKey {
+        let der = try unseal(with: masterKeys, among: keys)
         let key: PrivateKey
         do {
-            let der = try AES256GCM.open(
-                sealed, key: try masterKeys.sealingKey(version: masterKeyVersion),
-                associatedData: NewSigningKey.associatedData(kid: kid, algorithm: algorithm))
-            key = try PrivateKey(pkcs8: der, algorithm: algorithm)
-        } catch let error as CryptoError {
-            throw SigningKeyError.doesNotOpen(kid: kid, version: masterKeyVersion, error)
+            key = try PrivateKey(pkcs8: der, algorithm: publicKey.publicKey.algorithm)
+        } catch {
+            throw SigningKeyError.doesNotOpen(kid: kid, .damaged(version: masterKeyVersion))
         }
         guard JSONWebKey.thumbprint(of: key.publicKey).isSameText(as: kid) else {
             throw SigningKeyError.wrongHalves(kid: kid)
@@ -48,15 +63,14 @@ extension SigningKey {
 
 package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
     case wiped(kid: String)
-    case doesNotOpen(kid: String, version: Int16, CryptoError)
+    case doesNotOpen(kid: String, SealFault)
     case wrongHalves(kid: String)
     case noSigner
 
     package var description: String {
         switch self {
         case .wiped(let kid): "the private half of signing key \(kid) has been wiped"
-        case .doesNotOpen(let kid, let version, let error):
-            "signing key \(kid) does not open with master key \(version) (\(error)): are these this installation's keys?"
+        case .doesNotOpen(let kid, let fault): "signing key \(kid) does not open: \(fault)"
         case .wrongHalves(let kid): "the halves of signing key \(kid) do not belong together"
         case .noSigner: "no signing key is active"
         }

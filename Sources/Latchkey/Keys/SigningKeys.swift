@@ -10,12 +10,12 @@ package struct SigningKeys: Sendable {
     package static let standbys = 2
 
     private let database: Database
-    private let masterKeys: MasterKeys
+    private let masterKeys: MasterKeyRing
     private let policy: KeyPolicy
     private let algorithm: SignatureAlgorithm
 
     package init(
-        _ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, algorithm: SignatureAlgorithm
+        _ database: Database, masterKeys: MasterKeyRing, policy: KeyPolicy, algorithm: SignatureAlgorithm
     ) {
         self.database = database
         self.masterKeys = masterKeys
@@ -28,6 +28,11 @@ package struct SigningKeys: Sendable {
         var keys: [SigningKey] = []
         for row in results[0].rows { keys.append(try SigningKey(row)) }
         return (keys, try results[1].one().decode("now"))
+    }
+
+    /// How many stand sealed under that version of the master key.
+    package func count(sealedUnder version: Int16) async throws(PostgresError) -> Int64 {
+        try await database.query(MasterKeySQL.sealed(under: version)).one().decode("count")
     }
 
     /// The policy that nodes serve by may be wider than that of whoever rotates: a command may run with other settings.
@@ -55,7 +60,7 @@ package struct SigningKeys: Sendable {
 
     private func generate() async throws -> NewSigningKey {
         let algorithm = algorithm
-        let masterKeys = masterKeys
+        let masterKeys = masterKeys.keys
         return try await withCheckedThrowingContinuation { continuation in
             // RSA primes may take a second: a thread for that alone, not one that signs tokens.
             Thread { continuation.resume(with: Result { try NewSigningKey(algorithm, under: masterKeys) }) }.start()
@@ -88,7 +93,7 @@ package struct SigningKeys: Sendable {
         let first = KeySchedule.rotation(keys, from: kid, policy: policy, now: now)
         guard case .rotate(_, let next, _) = first else { return first }
         // With another installation's master keys the standby made below would open for no node once it signs.
-        for key in keys where key.kid.isSameText(as: next) { _ = try key.open(with: masterKeys) }
+        for key in keys where key.kid.isSameText(as: next) { _ = try key.open(with: masterKeys.keys, among: keys) }
         let standby = try await generate()
         return try await database.transaction { transaction in
             let results = try await transaction.batch([SigningKeySQL.lockRing, SigningKeySQL.all, SigningKeySQL.now])

@@ -12,13 +12,16 @@ package struct NodeTick: Service {
     private let list: RevocationList
     private let node: UniqueID
     private let version: String
-    private let masterKeys: [Int16]
+    private let masterKeys: @Sendable () -> [Int16]
     private let logger: Logger
     private let onReading: @Sendable (RevocationList.Reading) async -> Void
 
-    /// - Parameter onReading: what follows the list's tick: the key ring.
+    /// - Parameters:
+    ///   - masterKeys: the versions that this node holds, asked at every tick.
+    ///   - onReading: what follows the list's tick: the key ring.
     package init(
-        _ list: RevocationList, node: UniqueID, version: String, masterKeys: [Int16], logger: Logger,
+        _ list: RevocationList, node: UniqueID, version: String, masterKeys: @escaping @Sendable () -> [Int16],
+        logger: Logger,
         onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
     ) {
         self.list = list
@@ -32,7 +35,7 @@ package struct NodeTick: Service {
     /// One whole tick. Throws where the database did not answer: nothing is claimed then.
     package func tick() async throws {
         let begun = BootInstant.now()
-        try await list.pulse.query(RevocationSQL.tick(node: node, version: version, masterKeys: masterKeys))
+        try await list.pulse.query(RevocationSQL.tick(node: node, version: version, masterKeys: masterKeys()))
         let reading = try await list.read(on: list.pulse)
         list.claim(completeAsOf: begun)
         await onReading(reading)
