@@ -80,7 +80,7 @@ import Testing
             try await process.end()
             try result.get()
             // The same key by its file.
-            try await ground.withNodes(1) { nodes in
+            try await ground.withNodes(1) { nodes async throws in
                 #expect(try await nodes[0].site.logIn("alice").status == 200)
             }
         }

@@ -134,7 +134,8 @@ package struct MasterKeyAdministration: Sendable {
         if !uses.passing.isEmpty, force == .no {
             throw Self.conflict(
                 "Master key \(version) is still named by \(Self.list(uses.passing)). Sessions end by themselves, secrets "
-                    + "move when their client next shows them; with --force the ones must log in again and the others be rotated.")
+                    + "move when their client next shows them; with --force the ones must log in again and the others be rotated."
+            )
         }
         try await masterKeys.retire(
             version, inSpiteOf: uses.passing.isEmpty ? nil : Self.list(uses.passing), origin: origin)

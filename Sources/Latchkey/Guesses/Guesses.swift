@@ -92,7 +92,8 @@ package struct Guesses: Sendable {
         let device =
             known.flatMap { $0.passwordVersion == passwordVersion ? $0.device : nil }
             ?? .version7(millisecondsSince1970: instant.milliseconds, random: SecureRandom.bytes(10))
-        return DeviceToken(user: user, device: device, passwordVersion: passwordVersion).text(masterKeys: masterKeys.keys)
+        return DeviceToken(user: user, device: device, passwordVersion: passwordVersion).text(
+            masterKeys: masterKeys.keys)
     }
 
     /// What is done once a minute: returns that failed are tried again, and spent rows go, a thousand at a time.

@@ -1,4 +1,4 @@
-import Postgres
+package import Postgres
 
 extension MasterKeyRing {
     /// What must be true of the master keys before a node serves: all that the installation needs are held, each is the

@@ -147,7 +147,8 @@ package final class MasterKeyRing: Sendable {
             let results = try await transaction.batch([SigningKeySQL.lockRing, MasterKeySQL.sealed(under: version)])
             guard try results[1].one().decode("count", as: Int64.self) == 0 else {
                 throw Rejection.conflict(
-                    code: "master-key-in-use", detail: "A signing key has just been sealed under master key \(version).")
+                    code: "master-key-in-use", detail: "A signing key has just been sealed under master key \(version)."
+                )
             }
             try await transaction.commit([
                 MasterKeySQL.retire(version), Event.masterKeyRetired(version: version, forced: uses).row(origin),

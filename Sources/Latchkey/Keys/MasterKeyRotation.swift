@@ -18,7 +18,8 @@ extension MasterKeyRing {
         if let waiting = records.waiting, purpose == .use {
             throw Rejection.conflict(
                 code: "master-key-waits",
-                detail: "Master key \(waiting.version) still waits for nodes: bring its file to every one, or retire it "
+                detail:
+                    "Master key \(waiting.version) still waits for nodes: bring its file to every one, or retire it "
                     + "where it is lost (`latchkey master-key list` names the nodes).")
         }
         folder.makeFolder()

@@ -1,6 +1,6 @@
 package import Logging
 import Postgres
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// Every second, on every node: takes in master keys that have come into the folder, lets a new version mint once every
 /// node holds it, and seals the signing keys again under it.

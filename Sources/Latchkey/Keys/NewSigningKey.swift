@@ -1,5 +1,5 @@
 import JOSE
-package import LibCrypto
+import LibCrypto
 
 /// A key just generated, its private half sealed under the current master key: AES-256-GCM, bound by its associated data
 /// to `kid` and algorithm, so that no blob opens in another row's place.

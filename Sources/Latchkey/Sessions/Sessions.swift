@@ -89,7 +89,8 @@ package struct Sessions: Sendable {
         }
         return Tokens(
             accessToken: try await issuer.sign(minting.grant), expiresIn: issuer.lifetime,
-            refreshToken: RefreshToken(rid: rid, fence: fence, generation: generation).text(masterKeys: masterKeys.keys),
+            refreshToken: RefreshToken(rid: rid, fence: fence, generation: generation).text(
+                masterKeys: masterKeys.keys),
             sessionID: minting.grant.sessionID?.text ?? "", scopes: minting.grant.scopes)
     }
 

@@ -79,7 +79,8 @@ package struct PHCString: Sendable, Equatable {
     /// salt or tag. A hash that is stronger stays as it is. Another pepper than `pepper` is an upgrade too: the operator has
     /// rotated the master key, or switched peppers on or off.
     package func needsUpgrade(to settings: Argon2Parameters, pepper: Int16? = nil) -> Bool {
-        pepperVersion != pepper || parameters.memoryKiB < settings.memoryKiB || parameters.iterations < settings.iterations
+        pepperVersion != pepper || parameters.memoryKiB < settings.memoryKiB
+            || parameters.iterations < settings.iterations
             || parameters.parallelism < settings.parallelism
             || salt.count < Self.saltLength || tag.count < Self.tagLength
     }

@@ -196,11 +196,14 @@ struct KeyFolder {
 
     @Test func `are read once, and the descriptor is closed`() throws {
         var ends: [Int32] = [0, 0]
-        #expect(pipe2(&ends, O_CLOEXEC) == 0)
+        try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0)
         let line = Array("2 \(KeyFolder.key)\n".utf8)
         #expect(write(ends[1], line, line.count) == line.count)
-        close(ends[1])
+        #expect(shutdown(ends[1], Int32(SHUT_WR)) == 0)
         #expect(try MasterKeySource.descriptor(ends[0]).load().versions == [2])
+        // Its peer is gone: nobody else holds that end.
+        #expect(send(ends[1], line, line.count, Int32(MSG_NOSIGNAL.rawValue)) == -1)
+        close(ends[1])
     }
 
     @Test func `are refused where the descriptor is not open`() {

@@ -32,12 +32,15 @@ import Testing
         }
     }
 
-    @Test func `is refused while a session born under it may live; then its tokens are invalid everywhere`() async throws {
+    @Test func `is refused while a session born under it may live; then its tokens are invalid everywhere`()
+        async throws
+    {
         try await TestInstallation.run(nodes: 2) { it in
             let scene = MasterKeyScene(it: it)
             let alice = try await it.node.newUser("alice")
             // A session's id begins with the time of its birth.
-            try await it.database.query("UPDATE sessions SET sid = overlay(sid::text PLACING '0100' FROM 1 FOR 4)::uuid")
+            try await it.database.query(
+                "UPDATE sessions SET sid = overlay(sid::text PLACING '0100' FROM 1 FOR 4)::uuid")
             let bob = try await it.node.newUser("bob")
             _ = try await scene.rotateEverywhere()
             #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
@@ -88,7 +91,7 @@ import Testing
             try await it.node.installation.masterKeyRing.lookAgain()
             #expect(it.node.installation.masterKeys.versions == [2])
             try FileManager.default.removeItem(atPath: scene.folder.file(1))
-            try await scene.withNode { node, _ in
+            try await scene.withNode { node, _ async throws in
                 #expect(node.installation.masterKeys.versions == [2])
                 #expect(try await node.newUser("alice").status == 200)
             }

@@ -34,7 +34,8 @@ import Testing
         }
     }
 
-    @Test func `waits for a node that lacks the new version, however long, and goes on when it has come`() async throws {
+    @Test func `waits for a node that lacks the new version, however long, and goes on when it has come`() async throws
+    {
         try await TestInstallation.run { it in
             let scene = MasterKeyScene(it: it)
             try await scene.withNode { slow, folder in
@@ -62,7 +63,9 @@ import Testing
     }
 
     /// Had it been silent for more than a minute, the others would have gone on without it.
-    @Test func `leaves a node behind that was away: it answers 503, never "invalid", until it has the key`() async throws {
+    @Test func `leaves a node behind that was away: it answers 503, never "invalid", until it has the key`()
+        async throws
+    {
         try await TestInstallation.run { it in
             let scene = MasterKeyScene(it: it)
             try await scene.withNode { late, folder in
@@ -171,7 +174,7 @@ import Testing
             try await start(it)
             try await scene.rotate()
             try await scene.forgetTicks()
-            try await scene.command { installation in
+            try await scene.command { installation async throws in
                 #expect(try await installation.masterKeyRing.promote(origin: MasterKeyScene.origin) == 2)
             }
             try await body(it, scene)

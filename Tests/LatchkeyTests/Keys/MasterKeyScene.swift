@@ -48,7 +48,9 @@ struct MasterKeyScene {
     }
 
     func retire(_ version: Int16, _ force: MasterKeyAdministration.Force = .no) async throws {
-        try await command { installation in try await installation.administration.retire(version, force, origin: Self.origin) }
+        try await command { installation in
+            try await installation.administration.retire(version, force, origin: Self.origin)
+        }
     }
 
     /// What keeps the version from going; nil where it went.

@@ -89,7 +89,8 @@ import Testing
     }
 
     @Test func `of another system is not imported`() {
-        let json = #"{"username":"eve","phc":"$argon2id$v=19$m=64,t=1,p=1,keyid=AAE$\#(PHCStringTests.salt)$\#(PHCStringTests.tag)"}"#
+        let json =
+            #"{"username":"eve","phc":"$argon2id$v=19$m=64,t=1,p=1,keyid=AAE$\#(PHCStringTests.salt)$\#(PHCStringTests.tag)"}"#
         #expect(throws: Rejection.invalidField("phc", reason: "It must be a hash without a keyid.")) {
             try ImportedUser(Array(json.utf8))
         }
@@ -108,7 +109,8 @@ extension PHCStringTests {
     }
 
     @Test(arguments: [
-        "keyid=", "keyid=AAA", "keyid=gAE", "keyid=AAF", "keyid=AA", "keyid=AAEA", "keyid=AAE=", "KEYID=AAE", "data=AAE",
+        "keyid=", "keyid=AAA", "keyid=gAE", "keyid=AAF", "keyid=AA", "keyid=AAEA", "keyid=AAE=", "KEYID=AAE",
+        "data=AAE",
         "keyid=AAE,keyid=AAE", "keyid= AAE", "keyid=1",
     ])
     func `is refused with any other word in the place of its pepper`(word: String) {
