@@ -202,7 +202,7 @@ struct KeyFolder {
         #expect(shutdown(ends[1], Int32(SHUT_WR)) == 0)
         #expect(try MasterKeySource.descriptor(ends[0]).load().versions == [2])
         // Its peer is gone: nobody else holds that end.
-        #expect(send(ends[1], line, line.count, Int32(MSG_NOSIGNAL.rawValue)) == -1)
+        #expect(send(ends[1], line, line.count, Int32(MSG_NOSIGNAL)) == -1)
         close(ends[1])
     }
 

@@ -41,7 +41,7 @@ import Testing
             try await scene.withNode { slow, folder in
                 let alice = try await it.node.newUser("alice")
                 #expect(try await scene.rotate() == 2)
-                #expect(try await becomesTrue { it.node.installation.masterKeys.versions == [1, 2] })
+                #expect(await becomesTrue { it.node.installation.masterKeys.versions == [1, 2] })
                 let ring = it.node.installation.masterKeyRing
                 #expect(try await ring.nodesLacking(2) == [slow.installation.node])
                 #expect(try await ring.promote(origin: MasterKeyScene.origin) == nil)
@@ -55,7 +55,7 @@ import Testing
 
                 try scene.bring(2, to: folder)
                 #expect(
-                    try await becomesTrue {
+                    await becomesTrue {
                         it.node.installation.masterKeys.current == 2 && slow.installation.masterKeys.current == 2
                     })
             }
@@ -72,10 +72,10 @@ import Testing
                 let alice = try await it.node.newUser("alice")
                 let bob = try await it.node.newUser("bob")
                 try await scene.rotate()
-                #expect(try await becomesTrue { it.node.installation.masterKeys.versions == [1, 2] })
+                #expect(await becomesTrue { it.node.installation.masterKeys.versions == [1, 2] })
                 try await it.database.query("UPDATE master_keys SET minting_from = clock_timestamp() WHERE version = 2")
                 try await it.database.query("UPDATE key_ring SET version = version + 1")
-                #expect(try await becomesTrue { it.node.installation.masterKeys.current == 2 })
+                #expect(await becomesTrue { it.node.installation.masterKeys.current == 2 })
                 let new = try await it.node.refresh(alice.refresh).refresh
                 #expect(MasterKeyScene.version(of: new) == 2)
 
@@ -116,7 +116,7 @@ import Testing
                 #expect(slow.installation.masterKeys.versions == [1])
                 #expect(try await slow.get("/readyz").status == 200)
                 try folder.chmod(0o600, "master-key-2")
-                #expect(try await becomesTrue { slow.installation.masterKeys.versions == [1, 2] })
+                #expect(await becomesTrue { slow.installation.masterKeys.versions == [1, 2] })
             }
         }
     }
@@ -144,15 +144,14 @@ import Testing
                     return await group.reduce(into: []) { $0.append($1) }
                 }
                 #expect(results.filter { $0 }.count == 1)
-                let places = [scene.folder, folder.folder]
-                #expect(try places.filter { try $0.versions() == [1, 2] }.count == 1)
-                #expect(try places.filter { try $0.versions() == [1] }.count == 1)
+                let versions = [try scene.folder.versions(), try folder.folder.versions()]
+                #expect(versions.contains([1, 2]) && versions.contains([1]), "\(versions)")
             }
         }
     }
 
     @Test func `leaves nothing waiting where its file cannot be written`() async throws {
-        try await TestInstallation.run { it in
+        try await TestInstallation.run { it async throws in
             let scene = MasterKeyScene(it: it)
             let nowhere = "/proc/none"
             await #expect(throws: MasterKeyFolderError.self) {

@@ -40,7 +40,7 @@ struct MasterKeyScene {
     /// Rotates and waits until every node of the test has changed over.
     func rotateEverywhere() async throws -> Int16 {
         let version = try await rotate()
-        let isInUse = try await becomesTrue {
+        let isInUse = await becomesTrue {
             it.nodes.allSatisfy { $0.installation.masterKeys.current == version }
         }
         try #require(isInUse)

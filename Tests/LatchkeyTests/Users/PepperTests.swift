@@ -52,7 +52,7 @@ import Testing
             #expect(try await it.node.logIn("bob").status == 200)
             #expect(try await becomesTrue { try await phc(it, "bob").pepperVersion == 2 })
             #expect(try await scene.refusal(of: 1) == nil)
-            #expect(try await becomesTrue { it.node.installation.masterKeys.versions == [2] })
+            #expect(await becomesTrue { it.node.installation.masterKeys.versions == [2] })
             for name in ["alice", "bob"] { #expect(try await it.node.logIn(name).status == 200) }
         }
     }
