@@ -8,11 +8,11 @@ struct MasterKeyCommand: AsyncParsableCommand {
         commandName: "master-key", abstract: "The master keys: what everything secret in the database is sealed with.",
         discussion: "Example: latchkey master-key list",
         subcommands: [
-            Initialise.self, List.self, Rotate.self, Reseal.self, Retire.self,
+            Initialise.self, List.self, Rotate.self, Reseal.self, Retire.self, Compromised.self,
         ])
 
     /// The folder: DIR's, else LATCHKEY_KEYS_DIR, else systemd's credentials, else `keys`.
-    private static func folder(_ options: InstallationOptions) throws -> MasterKeyFolder {
+    static func folder(_ options: InstallationOptions) throws -> MasterKeyFolder {
         MasterKeyFolder(SettingsReader.keysDirectory(in: try options.sources()))
     }
 
