@@ -9,7 +9,7 @@ import Postgres
 package struct SettingsReader {
     private let sources: [SettingsSource]
     private var rows: [SettingRow] = []
-    private var problems: [String] = []
+    var problems: [String] = []
 
     /// - Parameter config: scoped to nothing; every key begins with `latchkey`.
     package static func read(_ config: ConfigReader, profile: SettingsProfile) throws(SettingsError) -> Settings {
@@ -208,16 +208,6 @@ package struct SettingsReader {
         return limits
     }
 
-    /// An inherited file descriptor that the master keys are read from.
-    private mutating func descriptor() -> Int32? {
-        guard let text = string("masterKey.fd") else { return nil }
-        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int32(text), number <= 65_535 else {
-            problems.append("\(told("masterKey.fd", text)): it must be the number of an open file descriptor")
-            return nil
-        }
-        return number
-    }
-
     private mutating func argon2() -> Argon2Parameters {
         let memory = int("argon2.memoryKib", default: 19_456, in: 8...1_048_576)
         let iterations = int("argon2.iterations", default: 2, in: 1...64)
@@ -231,10 +221,10 @@ package struct SettingsReader {
         }
     }
 
-    private enum Visibility { case shown, secret }
+    enum Visibility { case shown, secret }
 
     /// nil where it is not set.
-    private mutating func string(_ key: ConfigKey, _ visibility: Visibility = .shown) -> String? {
+    mutating func string(_ key: ConfigKey, _ visibility: Visibility = .shown) -> String? {
         let found = sources.lazy.compactMap { source in source.text(key).map { (text: $0, source: source) } }.first
         rows.append(
             SettingRow(
@@ -257,7 +247,7 @@ package struct SettingsReader {
     }
 
     /// `LATCHKEY_PORT is x`, and where it stands if that is in a file.
-    private func told(_ key: ConfigKey, _ text: String) -> String {
+    func told(_ key: ConfigKey, _ text: String) -> String {
         let place = sources.first { $0.text(key) != nil }.flatMap { source in
             if case .file = source.kind { " (\(source.place(of: key)))" } else { nil }
         }

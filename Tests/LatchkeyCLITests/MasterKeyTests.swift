@@ -54,6 +54,33 @@ import Testing
         }
     }
 
+    @Test func `The day one leaks is one command: nothing without --yes, and then everybody logs in again`()
+        async throws
+    {
+        try await ServeGround.run { ground in
+            try await ground.withNodes(1) { nodes in
+                let site = nodes[0].site
+                let (alice, kids) = (try await site.newUser("alice"), try await site.keyIDs())
+                let dry = try await ground.command("master-key", "compromised", "--reason", "found")
+                #expect(dry.refused("nothing was done: say --yes"))
+                #expect(dry.output.contains("1 sessions end"))
+                #expect(dry.output.contains("3 signing keys"))
+                #expect(try await site.keyIDs() == kids)
+                #expect(try await states(ground) == ["current"])
+
+                let done = try await ground.command("master-key", "compromised", "--reason", "found", "--yes")
+                #expect(done.exit == .code(0), "\(done.errors)")
+                #expect(done.outputLines.first?.contains("\(ground.keys)/master-key-2") == true)
+                #expect(done.outputLines.last?.hasPrefix("done:") == true, "\(done.output)")
+                #expect(try await site.refusesSoon(alice["access_token"]))
+                #expect(try await site.refresh(alice["refresh_token"]).status == 400)
+                #expect(try await site.logIn("alice").status == 200)
+                #expect(try await soon { Set(try await site.keyIDs()).isDisjoint(with: kids) })
+                #expect(try await states(ground) == ["compromised", "current"])
+            }
+        }
+    }
+
     private func command(_ ground: ServeGround, redirecting text: String) -> [String] {
         ["/bin/sh", "-c", "exec \"$0\" \"$@\" \(text)"]
     }
