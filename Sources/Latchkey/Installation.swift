@@ -13,7 +13,8 @@ package struct Installation: Sendable {
     package let node: UniqueID
     package let database: Database
     let pulse: Database
-    package let masterKeys: MasterKeys
+    package let masterKeyRing: MasterKeyRing
+    package let resealing: Resealing
     package let clock: NodeClock
     package let revocations: RevocationList
     package let ring: KeyRing
@@ -35,7 +36,6 @@ package struct Installation: Sendable {
     /// Opens no connection yet.
     package init(_ settings: Settings, masterKeys: MasterKeys, logger: Logger) {
         self.settings = settings
-        self.masterKeys = masterKeys
         self.logger = logger
         node = .version7(
             millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10))
@@ -47,26 +47,37 @@ package struct Installation: Sendable {
         // stale: its pulse has connections of its own.
         configuration.maximumConnections = 2
         pulse = Database(configuration)
+        let masterKeys = MasterKeyRing(
+            masterKeys, from: settings.masterKeySource, database, pulse: pulse, logger: logger)
+        masterKeyRing = masterKeys
+        resealing = Resealing(database, masterKeys: masterKeys)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
         let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
             algorithm: settings.signingAlgorithm, clock: clock, token: token, logger: logger)
-        let secrets = ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) }
-        let clients = Clients(database, keys: secrets)
+        let clients = Clients(
+            database,
+            keys: ClientSecretKeys(current: { masterKeys.keys.current }) { version in
+                let keys = masterKeys.keys
+                if let key = keys.clientSecretKey(version: version) { return .held(key) }
+                return keys.isVoid(version) ? .retired : .unknown
+            })
         self.clients = clients
         let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
             database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm,
             token: token, alsoInUse: { try await clients.algorithms().intersection(possible) })
-        compromises = KeyCompromises(
-            signingKeys, masterKeys: masterKeys, ring: ring, revocations: revocations)
+        compromises = KeyCompromises(signingKeys, ring: ring, revocations: revocations)
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(
                 parameters: settings.argon2, memoryBudgetKiB: settings.hashingMemoryKiB,
-                queueWait: .seconds(settings.hashingQueueWait)))
+                queueWait: .seconds(settings.hashingQueueWait),
+                pepper: PasswordPepper(
+                    current: { settings.passwordPepper == .masterKey ? masterKeys.keys.current : nil },
+                    key: { masterKeys.keys.passwordPepper(version: $0) })))
         users = Users(database, hasher: hasher)
         guesses = Guesses(database, masterKeys: masterKeys, limits: settings.guesses, logger: logger)
         roles = Roles(database)
@@ -87,6 +98,8 @@ package struct Installation: Sendable {
             sessions, judge: judge, revocations: revocations, leeway: settings.keys.leeway)
         audit = AuditLog(database)
     }
+
+    package var masterKeys: MasterKeys { masterKeyRing.keys }
 
     package var migrator: Migrator { Migrator(database, Migrations.all) }
 

@@ -22,11 +22,15 @@ package struct Node: Service {
         logger = installation.logger
         self.onReady = onReady
         let ring = installation.ring
+        let masterKeys = installation.masterKeyRing
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
-            masterKeys: installation.masterKeys.versions, settings: installation.settings.inForce,
+            masterKeys: { masterKeys.keys.versions }, settings: installation.settings.inForce,
             logger: installation.logger
-        ) { reading in await ring.follow(reading) }
+        ) { reading in
+            await masterKeys.follow(reading)
+            await ring.follow(reading)
+        }
     }
 
     /// Why a node does not start.
@@ -34,6 +38,7 @@ package struct Node: Service {
         case migrations(MigrationStatus)
         case cannotSign
         case token(SecurityTokenError)
+        case masterKeys(MasterKeyRefusal)
 
         package var description: String {
             switch self {
@@ -45,6 +50,7 @@ package struct Node: Service {
                 "migration \(name) differs from the one that was applied: run the version that applied it"
             case .migrations(.current): "the database is current"
             case .token(let error): "the signing key's PKCS #11 token cannot be used: \(error)"
+            case .masterKeys(let refusal): refusal.description
             case .cannotSign:
                 "the current signing key does not open with the master keys in LATCHKEY_KEYS_DIR: are these this "
                     + "installation's keys?"
@@ -59,9 +65,23 @@ package struct Node: Service {
         guard status == .current else { throw StartError.migrations(status) }
         try await tick.tick()
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
+        try await settleMasterKeys()
         try await tick.tick()
         if let failure = await installation.ring.proveToken() { throw StartError.token(failure) }
+        // A version that has begun to mint before the others knew of this node.
+        if let minting = installation.masterKeyRing.records.minting, !installation.masterKeyRing.canMint {
+            throw StartError.masterKeys(.missing(minting.version, in: installation.settings.masterKeySource.place))
+        }
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
+    }
+
+    private func settleMasterKeys() async throws {
+        let (keys, now) = try await installation.signingKeys.all()
+        do {
+            try await installation.masterKeyRing.settle(keys, now: now, origin: Origin(actor: "node"))
+        } catch let refusal as MasterKeyRefusal {
+            throw StartError.masterKeys(refusal)
+        }
     }
 
     /// Serves until graceful shutdown. In order of dependency; shutdown is the reverse and drains the servers first.
@@ -98,7 +118,10 @@ package struct Node: Service {
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
                 Housekeeping(installation, logger: logger),
                 KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger),
-                TokenWatch(installation.ring, logger: logger), management, server,
+                TokenWatch(installation.ring, logger: logger),
+                MasterKeyWatch(
+                    installation.masterKeyRing, installation.resealing, ring: installation.ring, logger: logger),
+                management, server,
             ], logger: logger)
         try await group.run()
     }

@@ -23,6 +23,9 @@ package struct Settings: Sendable {
     /// Further audiences that a login may ask for.
     package var resources: [String]
     package var keysDirectory: String
+    /// nil: from `keysDirectory`.
+    package var masterKeyDescriptor: Int32?
+    package var passwordPepper: PasswordPepperChoice
     package var accessTokenTTL: Int64
     package var session: SessionPolicy
     package var argon2: Argon2Parameters
@@ -45,6 +48,10 @@ package struct Settings: Sendable {
 }
 
 extension Settings {
+    package var masterKeySource: MasterKeySource {
+        masterKeyDescriptor.map { .descriptor($0) } ?? .folder(keysDirectory)
+    }
+
     /// What tokens may be signed by, the installation's own algorithm first.
     package var signingAlgorithms: [SignatureAlgorithm] {
         let others = token == nil ? SignatureAlgorithm.allCases : SecurityToken.algorithms
@@ -85,6 +92,13 @@ package struct Masked: Sendable, CustomStringConvertible, CustomReflectable {
 
     package var description: String { "****" }
     package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Whether passwords are hashed with a key from outside the database beside their salts.
+package enum PasswordPepperChoice: String, Sendable, CaseIterable {
+    case none
+    /// Derived from the master key: a hash names its version, which cannot be retired while it does.
+    case masterKey = "master-key"
 }
 
 /// What a failover of PostgreSQL may lose.

@@ -86,7 +86,9 @@ package struct SettingsReader {
             managementHost: text("management.host", default: "127.0.0.1"),
             trustedProxies: trustedProxies(), edge: edge(), issuer: issuer, audience: audience(issuer),
             resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
-            keysDirectory: text("keys.dir", default: "keys"),
+            keysDirectory: text("keys.dir", default: Self.keysDirectory(in: sources)),
+            masterKeyDescriptor: descriptor(),
+            passwordPepper: choice("password.pepper", default: .none, of: PasswordPepperChoice.allCases),
             accessTokenTTL: seconds("accessToken.ttl", default: 600, in: 1...86_400),
             session: SessionPolicy(
                 idleTTL: idleTTL, maxTTL: seconds("session.maxTtl", default: 7_776_000, in: 60...315_360_000),
@@ -252,7 +254,7 @@ package struct SettingsReader {
     }
 
     /// `LATCHKEY_PORT is x`, and where it stands if that is in a file.
-    private func told(_ key: ConfigKey, _ text: String) -> String {
+    func told(_ key: ConfigKey, _ text: String) -> String {
         let place = sources.first { $0.text(key) != nil }.flatMap { source in
             if case .file = source.kind { " (\(source.place(of: key)))" } else { nil }
         }

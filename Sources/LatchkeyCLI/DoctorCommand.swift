@@ -26,7 +26,7 @@ struct DoctorCommand: AsyncParsableCommand {
         let doctor = Doctor(
             database,
             settings: .init(
-                keysDirectory: settings.keysDirectory, publishLead: settings.keys.publishLead,
+                masterKeys: settings.masterKeySource, publishLead: settings.keys.publishLead,
                 // The pool, the lanes, the listener and the pulse.
                 connectionsOfOneNode: settings.databaseConnections + 6, argon2: settings.argon2,
                 hashingMemoryKiB: settings.hashingMemoryKiB, token: settings.token.map { SecurityToken($0) }))

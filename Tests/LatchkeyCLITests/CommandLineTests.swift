@@ -39,7 +39,9 @@ import Testing
         ["clients", "create"], ["clients", "create", "x", "--secret", "y"], ["clients", "show"],
         ["clients", "rotate-secret", "x", "--expire-old-after", "soon"],
         ["clients", "update", "x", "--scope", "a", "--no-scope"], ["serve", "--port"], ["migrate", "--force"],
-        ["master-key", "init", "extra"], ["audit", "--limit"],
+        ["master-key", "init", "extra"], ["master-key", "retire"], ["master-key", "retire", "one"],
+        ["master-key", "retire", "40000"], ["master-key", "compromised"], ["master-key", "compromised", "--reason"],
+        ["audit", "--limit"],
     ])
     func `Wrong usage ends with status 2, says how it is meant, and does nothing`(arguments: [String]) async throws {
         let transcript = try await LatchkeyBinary.run(arguments)

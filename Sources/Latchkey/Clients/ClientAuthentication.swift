@@ -92,7 +92,7 @@ extension ClientSecretKeys {
             let versions = stored.isEmpty ? [current] : Set(stored.map(\.keyVersion))
             for version in versions {
                 guard let hash = hash(secret, for: claim.id, version: version) else {
-                    isUndecided = true
+                    if !isRetired(version) { isUndecided = true }
                     continue
                 }
                 for candidate in stored where candidate.keyVersion == version {

@@ -119,6 +119,23 @@ package enum ClientSQL {
             seconds > 0 ? .goesOn : .ends)
     }
 
+    static func countSecrets(hashedUnder version: Int16) -> Query {
+        """
+        SELECT count(*) AS count
+        FROM clients
+        WHERE secret_key = \(version) OR old_secret_key = \(version) AND old_secret_until > clock_timestamp()
+        """
+    }
+
+    /// The same secret under another version of the master key, unless it was rotated meanwhile.
+    static func rehashSecret(_ id: String, from old: ClientSecretHash, to new: ClientSecretHash) -> Query {
+        """
+        UPDATE clients
+        SET secret_hash = \(Bytes(new.bytes)), secret_key = \(new.keyVersion)
+        WHERE id = \(id) AND secret_hash = \(Bytes(old.bytes)) AND secret_key = \(old.keyVersion)
+        """
+    }
+
     package static func disable(_ id: String) -> Query {
         update(id, "status = 'disabled'", .ends)
     }

@@ -78,8 +78,14 @@ package struct Clients: Sendable {
     package func authenticate(_ claim: ClaimedClient, for grant: GrantType? = nil) async throws -> String {
         if claim.isFirstParty { return Client.firstParty }
         let client = try keys.authenticate(claim, as: try await onFile(claim))
+        await renew(claim, client)
         if let grant, !client.grantTypes.contains(grant) { throw Rejection.unauthorizedClient }
         return claim.id
+    }
+
+    /// How many secrets are hashed under that version of the master key.
+    package func count(hashedUnder version: Int16) async throws(PostgresError) -> Int64 {
+        try await database.query(ClientSQL.countSecrets(hashedUnder: version)).one().decode("count")
     }
 
     private func onFile(_ claim: ClaimedClient) async throws(PostgresError) -> ClientOnFile? {
@@ -90,7 +96,16 @@ package struct Clients: Sendable {
     /// The same in a statement that mints: under the row's lock, which is skipped where another holds it and then waited
     /// for alone.
     package func authenticateToMint(_ claim: ClaimedClient) async throws -> ClientOnFile {
-        try keys.authenticate(claim, as: try await onFileUnderLock(claim))
+        let client = try keys.authenticate(claim, as: try await onFileUnderLock(claim))
+        await renew(claim, client)
+        return client
+    }
+
+    /// The secret is known in this moment alone: the one time at which its hash can come under a newer master key.
+    private func renew(_ claim: ClaimedClient, _ client: ClientOnFile) async {
+        guard let (old, new) = keys.renewal(of: claim, client) else { return }
+        // Where it fails the next authentication does it; this one does not rest on it.
+        _ = try? await database.query(ClientSQL.rehashSecret(claim.id, from: old, to: new))
     }
 
     private func onFileUnderLock(_ claim: ClaimedClient) async throws(PostgresError) -> ClientOnFile? {

@@ -45,6 +45,11 @@ package enum Event: Sendable {
     case clientSecretRotated(client: String, oldLives: Int64, epoch: String?)
     case clientDisabled(client: String, epoch: String?, reason: String?)
     case clientEnabled(client: String)
+    case masterKeyMade(version: Int16, purpose: String)
+    case masterKeyMints(version: Int16)
+    case masterKeysCompromised(by: Int16, reason: String)
+    case masterKeyRetired(version: Int16, forced: String?)
+    case keyResealed(kid: String, from: Int16, to: Int16)
 
     /// A step of the schedule: into the JWKS (`published`), read there (`stamped`), the first of its algorithm (`activated`)
     /// or the last (`retired`), its last token's end known (`parted`), out of the JWKS (`removed`), destroyed (`wiped`).
@@ -79,10 +84,15 @@ package enum Event: Sendable {
         case .clientSecretRotated: "client.secret-rotated"
         case .clientDisabled: "client.disabled"
         case .clientEnabled: "client.enabled"
+        case .masterKeyMade: "master-key.made"
+        case .masterKeyMints: "master-key.in-use"
+        case .masterKeysCompromised: "master-key.compromised"
+        case .masterKeyRetired: "master-key.retired"
+        case .keyResealed: "key.resealed"
         }
     }
 
-    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`, `client:…`.
+    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`, `client:…`, `master-key:…`.
     package var target: String {
         switch self {
         case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user),
@@ -101,6 +111,10 @@ package enum Event: Sendable {
         case .clientCreated(let client, _, _), .clientChanged(let client, _, _),
             .clientSecretRotated(let client, _, _), .clientDisabled(let client, _, _), .clientEnabled(let client):
             "client:\(client)"
+        case .masterKeyMade(let version, _), .masterKeyMints(let version), .masterKeysCompromised(let version, _),
+            .masterKeyRetired(let version, _):
+            "master-key:\(version)"
+        case .keyResealed(let kid, _, _): "key:\(kid)"
         }
     }
 
@@ -129,7 +143,11 @@ package enum Event: Sendable {
         case .clientSecretRotated(_, let seconds, let epoch):
             with([("old_lives", .integer(seconds)), ("sid", text(epoch))])
         case .clientDisabled(_, let epoch, let reason): with([("sid", text(epoch)), ("reason", text(reason))])
-        case .clientEnabled: with([])
+        case .clientEnabled, .masterKeyMints: with([])
+        case .masterKeyMade(_, let purpose): with([("for", .string(purpose))])
+        case .masterKeysCompromised(_, let reason): with([("reason", .string(reason))])
+        case .masterKeyRetired(_, let forced): with([("in_spite_of", text(forced))])
+        case .keyResealed(_, let from, let to): with([("from", .integer(Int64(from))), ("to", .integer(Int64(to)))])
         }
     }
 

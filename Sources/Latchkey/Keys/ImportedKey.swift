@@ -19,7 +19,7 @@ extension SigningKeys {
     ///   outside of it.
     package func importKey(_ key: PrivateKey, origin: Origin) async throws -> Import {
         guard token == nil else { throw SigningKeyError.tokenOnly }
-        let standby = try NewSigningKey(sealing: key, under: masterKeys)
+        let standby = try NewSigningKey(sealing: key, under: masterKeys.keys)
         let asked = try await alsoInUse()
         return try await underLock { transaction, ring in
             // An RSA key's thumbprint is the same for RS256 and PS256: it signs by one of them for ever.

@@ -63,7 +63,7 @@ package final class KeyRing: Sendable {
 
     private let database: Database
     private let pulse: Database
-    private let masterKeys: MasterKeys
+    private let masterKeys: MasterKeyRing
     private let token: SecurityToken?
     package let policy: KeyPolicy
     private let algorithm: SignatureAlgorithm
@@ -75,7 +75,7 @@ package final class KeyRing: Sendable {
     ///   - policy: this node's own: by it alone it says how long its answers may be kept.
     ///   - algorithm: which signs what nobody asks another for.
     package init(
-        _ database: Database, pulse: Database, masterKeys: MasterKeys, policy: KeyPolicy,
+        _ database: Database, pulse: Database, masterKeys: MasterKeyRing, policy: KeyPolicy,
         algorithm: SignatureAlgorithm = .rs256, clock: NodeClock, token: SecurityToken? = nil, logger: Logger
     ) {
         self.database = database
@@ -201,7 +201,7 @@ package final class KeyRing: Sendable {
     private func open(_ signer: SigningKey) -> PrivateKey? {
         if let opened = state.withLock({ $0.opened[signer.kid] }) { return opened }
         do {
-            let key = try signer.open(with: masterKeys, token)
+            let key = try signer.open(with: masterKeys.keys, token, among: keys)
             state.withLock { $0.opened[signer.kid] = key }
             return key
         } catch {

@@ -6,8 +6,10 @@ import Postgres
 /// What a PKCS #11 token asks for beside the table: it shares no transaction with it.
 extension SigningKeys {
     /// Whether the private half is there: one that is about to sign must, or every node would stop signing at once.
-    func prove(_ key: SigningKey) async throws {
-        let opened = try key.open(with: masterKeys, token)
+    ///
+    /// - Parameter keys: those that stand beside it, to tell by why it does not open.
+    func prove(_ key: SigningKey, among keys: [SigningKey]) async throws {
+        let opened = try key.open(with: masterKeys.keys, token, among: keys)
         guard key.holder == .token else { return }
         guard try await onOwnThread({ opened.isWhole }) else { throw SigningKeyError.doesNotSign(kid: key.kid) }
     }

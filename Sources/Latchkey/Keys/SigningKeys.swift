@@ -9,7 +9,7 @@ package import Postgres
 /// decided again: of several nodes one acts. The list of the keys, their states and the JWKS are read through `KeyRing`.
 package struct SigningKeys: Sendable {
     private let database: Database
-    let masterKeys: MasterKeys
+    let masterKeys: MasterKeyRing
     let token: SecurityToken?
     private let policy: KeyPolicy
     private let clock: NodeClock
@@ -23,7 +23,7 @@ package struct SigningKeys: Sendable {
     ///   - algorithm: of the keys of an empty installation.
     ///   - token: where new keys are made and stay; nil: they are sealed in the database.
     package init(
-        _ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock,
+        _ database: Database, masterKeys: MasterKeyRing, policy: KeyPolicy, clock: NodeClock,
         algorithm: SignatureAlgorithm, token: SecurityToken? = nil,
         alsoInUse: @escaping @Sendable () async throws -> Set<SignatureAlgorithm> = { [] }
     ) {
@@ -46,6 +46,11 @@ package struct SigningKeys: Sendable {
         return (ring.keys, ring.clock.now)
     }
 
+    /// How many stand sealed under that version of the master key.
+    package func count(sealedUnder version: Int16) async throws(PostgresError) -> Int64 {
+        try await database.query(MasterKeySQL.sealed(under: version)).one().decode("count")
+    }
+
     /// The policy by which a decision on that reading is made: that of nodes is wider than a command's own may be.
     package func policy(for ring: RingReading) -> KeyPolicy { policy.widened(by: ring.inForce) }
 
@@ -66,7 +71,7 @@ package struct SigningKeys: Sendable {
     }
 
     private func generate(_ algorithm: SignatureAlgorithm) async throws -> NewSigningKey {
-        let (masterKeys, token) = (masterKeys, token)
+        let (masterKeys, token) = (masterKeys.keys, token)
         return try await onOwnThread { try NewSigningKey(algorithm, under: masterKeys, in: token) }
     }
 
@@ -100,7 +105,7 @@ package struct SigningKeys: Sendable {
         guard case .rotate(_, let next, _) = first else { return first }
         guard let key = ring.keys.first(where: { $0.kid.isSameText(as: next) }) else { return first }
         // With another installation's master keys the standby made below would open for no node once it signs.
-        try await prove(key)
+        try await prove(key, among: ring.keys)
         let standby = try await generate(key.algorithm)
         return try await tidying([standby]) {
             try await underLock { transaction, ring in
@@ -131,7 +136,7 @@ package struct SigningKeys: Sendable {
             switch step {
             case .publish(let algorithm): born.append(try await generate(algorithm))
             case .rotate(_, let kid, _), .activate(let kid, _):
-                for key in ring.keys where key.kid.isSameText(as: kid) { try await prove(key) }
+                for key in ring.keys where key.kid.isSameText(as: kid) { try await prove(key, among: ring.keys) }
             case .stamp, .retire, .part, .remove, .wipe: continue
             }
         }

@@ -13,7 +13,7 @@ package struct Doctor: Sendable {
 
     /// What the examinations go by.
     package struct DoctorSettings: Sendable {
-        package var keysDirectory: String
+        package var masterKeys: MasterKeySource
         package var publishLead: Int64
         package var connectionsOfOneNode: Int
         package var argon2: Argon2Parameters
@@ -22,10 +22,10 @@ package struct Doctor: Sendable {
         package var token: SecurityToken?
 
         package init(
-            keysDirectory: String, publishLead: Int64, connectionsOfOneNode: Int, argon2: Argon2Parameters,
+            masterKeys: MasterKeySource, publishLead: Int64, connectionsOfOneNode: Int, argon2: Argon2Parameters,
             hashingMemoryKiB: Int, token: SecurityToken? = nil
         ) {
-            self.keysDirectory = keysDirectory
+            self.masterKeys = masterKeys
             self.publishLead = publishLead
             self.connectionsOfOneNode = connectionsOfOneNode
             self.argon2 = argon2
@@ -37,7 +37,7 @@ package struct Doctor: Sendable {
     package init(_ database: Database, settings: DoctorSettings) {
         self.database = database
         self.settings = settings
-        masterKeys = Result { try MasterKeyFolder(settings.keysDirectory).load() }
+        masterKeys = Result { try settings.masterKeys.load() }
     }
 
     /// Tells each finding as it is made. Where the database is away, what needs it is left out.
@@ -84,7 +84,7 @@ package struct Doctor: Sendable {
         case .success(let keys):
             Finding(
                 .masterKeys, .ok,
-                "version \(keys.versions.map { "\($0)" }.joined(separator: ", ")) in \(settings.keysDirectory)")
+                "version \(keys.versions.map { "\($0)" }.joined(separator: ", ")) in \(settings.masterKeys.place)")
         case .failure(let error):
             Finding(.masterKeys, .fail, (error as? MasterKeyFolderError)?.description ?? "they could not be read")
         }
@@ -154,10 +154,12 @@ package struct Doctor: Sendable {
             return Finding(.signingKey, .fail, "no key is active", advice: "start a node: it founds the keys")
         }
         if signer.holder == .token { return try await inToken(signer) }
-        guard let masterKeys = try? masterKeys.get(), (try? signer.open(with: masterKeys)) != nil else {
+        do {
+            _ = try signer.open(with: try masterKeys.get(), among: ring.keys)
+        } catch {
             return Finding(
-                .signingKey, .fail, "\(signer.kid) does not open with the master keys in \(settings.keysDirectory)",
-                advice: "restore this installation's master keys from your backup")
+                .signingKey, .fail, "\(signer.kid) does not open with the master keys in \(settings.masterKeys.place)",
+                advice: (error as? SigningKeyError)?.description ?? "restore the master keys from your backup")
         }
         return Finding(.signingKey, .ok, "\(signer.kid) opens")
     }

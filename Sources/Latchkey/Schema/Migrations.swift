@@ -14,5 +14,6 @@ package enum Migrations {
         Migration(name: "0009_keep_the_key_schedule", bytes: PackageResources._009_keep_the_key_schedule_sql),
         Migration(name: "0010_add_revoked_keys", bytes: PackageResources._010_add_revoked_keys_sql),
         Migration(name: "0012_add_algorithms_and_tokens", bytes: PackageResources._012_add_algorithms_and_tokens_sql),
+        Migration(name: "0013_create_master_keys", bytes: PackageResources._013_create_master_keys_sql),
     ]
 }

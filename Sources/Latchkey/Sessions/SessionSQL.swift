@@ -117,6 +117,15 @@ package enum SessionSQL {
         "SELECT user_id FROM sessions WHERE sid = \(sid)"
     }
 
+    /// - Parameter bound: only ids below it; nil: all.
+    static func living(before bound: UniqueID?) -> Query {
+        """
+        SELECT count(*) AS count, max(idle_until) AS until
+        FROM sessions
+        WHERE ended_at IS NULL AND idle_until > clock_timestamp() AND (\(bound) IS NULL OR sid < \(bound))
+        """
+    }
+
     static func session(_ sid: UniqueID) -> Query {
         "\(literal: summary) WHERE sid = \(sid) AND ended_at IS NULL AND idle_until > clock_timestamp()"
     }

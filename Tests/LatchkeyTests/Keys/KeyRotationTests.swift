@@ -186,7 +186,7 @@ import Testing
             let installation = it.node.installation
             let clock = NodeClock()
             let keys = SigningKeys(
-                it.database, masterKeys: installation.masterKeys, policy: it.settings.keys, clock: clock,
+                it.database, masterKeys: installation.masterKeyRing, policy: it.settings.keys, clock: clock,
                 algorithm: .rs256)
             let signer = try await it.node.newUser("alice").signer
             let early = try await keys.read()

@@ -58,6 +58,23 @@ struct SettingsTests {
         #expect(it.signingAlgorithm == .rs256)
     }
 
+    @Test(arguments: ["-1", "+3", "three", "3.0", "65536", "٣", "0x3", " 3"])
+    func `take no other word for a file descriptor than its number`(text: String) {
+        let problems = Self.problems(["LATCHKEY_MASTER_KEY_FD": text])
+        #expect(problems.count == 1)
+        #expect(problems.first?.hasPrefix("LATCHKEY_MASTER_KEY_FD is \(text)") == true)
+    }
+
+    @Test func `name where the master keys come from: a descriptor before a folder`() throws {
+        #expect(try Self.read([:]).masterKeySource == .folder("keys"))
+        #expect(try Self.read(["LATCHKEY_KEYS_DIR": "/k"]).masterKeySource == .folder("/k"))
+        #expect(
+            try Self.read(["LATCHKEY_KEYS_DIR": "/k", "LATCHKEY_MASTER_KEY_FD": "3"]).masterKeySource == .descriptor(3))
+        #expect(try Self.read([:]).passwordPepper == .none)
+        #expect(try Self.read(["LATCHKEY_PASSWORD_PEPPER": "master-key"]).passwordPepper == .masterKey)
+        #expect(Self.problems(["LATCHKEY_PASSWORD_PEPPER": "on"]).count == 1)
+    }
+
     @Test("follow each other where one is not set")
     func following() throws {
         let it = try Self.read([
