@@ -166,7 +166,13 @@ package final class SecurityToken: Sendable {
     ) throws(SecurityTokenError) -> TokenSession {
         try state.withLock { state throws(SecurityTokenError) in
             if let index = state.idle.lastIndex(where: { $0.use == use }) { return state.idle.remove(at: index) }
-            return try open(use, module, &state)
+            do throws(SecurityTokenError) {
+                return try open(use, module, &state)
+            } catch {
+                // The token may come back in another slot; a login that still holds is no error.
+                if error.isLoss { (state.slot, state.isLoggedIn) = (nil, false) }
+                throw error
+            }
         }
     }
 
