@@ -99,10 +99,12 @@ package struct SoftToken: Sendable {
         }
     }
 
-    /// Takes its objects away, as where a token is unplugged.
-    package func hide() throws { try FileManager.default.moveItem(atPath: folder, toPath: folder + ".hidden") }
+    /// Takes the token away, as where it is unplugged: out of the folder that SoftHSM looks through.
+    package func hide() throws { try FileManager.default.moveItem(atPath: folder, toPath: hidden) }
 
-    package func show() throws { try FileManager.default.moveItem(atPath: folder + ".hidden", toPath: folder) }
+    package func show() throws { try FileManager.default.moveItem(atPath: hidden, toPath: folder) }
+
+    private var hidden: String { "\(Self.home)/hidden-\((folder as NSString).lastPathComponent)" }
 
     /// As a node is told of it.
     package func settings(pin: String = SoftToken.pin) -> TokenSettings {

@@ -11,6 +11,8 @@ import Synchronization
 package final class SecurityToken: Sendable {
     private struct State {
         var login = 0
+        /// The beginning of the module that all of this belongs to.
+        var generation = 0
         var slot: CK_SLOT_ID?
         var isLoggedIn = false
         var idle: [TokenSession] = []
@@ -165,8 +167,17 @@ package final class SecurityToken: Sendable {
         _ use: TokenSession.Use, _ module: TokenModule
     ) throws(SecurityTokenError) -> TokenSession {
         try state.withLock { state throws(SecurityTokenError) in
+            if state.generation != module.generation {
+                state = State(login: state.login + 1, generation: module.generation, refusal: state.refusal)
+            }
             if let index = state.idle.lastIndex(where: { $0.use == use }) { return state.idle.remove(at: index) }
-            return try open(use, module, &state)
+            do throws(SecurityTokenError) {
+                return try open(use, module, &state)
+            } catch {
+                // The token may come back in another slot; a login that still holds is no error.
+                if error.isLoss { (state.slot, state.isLoggedIn) = (nil, false) }
+                throw error
+            }
         }
     }
 
@@ -228,7 +239,7 @@ package final class SecurityToken: Sendable {
     private func forget(login: Int) {
         let idle = state.withLock { state -> [TokenSession] in
             guard state.login == login else { return [] }
-            defer { state = State(login: login + 1, refusal: state.refusal) }
+            defer { state = State(login: login + 1, generation: state.generation, refusal: state.refusal) }
             return state.idle
         }
         for session in idle { session.close() }

@@ -9,7 +9,7 @@ import Synchronization
 final class TokenModule: @unchecked Sendable {
     let functions: lk_module
     private let gate: UnsafeMutablePointer<pthread_rwlock_t>
-    private let restartedAt = Mutex<Int>(0)
+    private let restarts = Mutex((count: 0, at: 0))
 
     private init(_ functions: lk_module) {
         self.functions = functions
@@ -36,6 +36,9 @@ final class TokenModule: @unchecked Sendable {
         }
     }
 
+    /// How often it was restarted: a session of an earlier beginning is void, and its handle may be another's by now.
+    var generation: Int { restarts.withLock { $0.count } }
+
     /// Runs `body` while nobody restarts the module.
     func sharing<R>(_ body: () throws(SecurityTokenError) -> R) throws(SecurityTokenError) -> R {
         pthread_rwlock_rdlock(gate)
@@ -47,14 +50,14 @@ final class TokenModule: @unchecked Sendable {
     /// way. Every session is void afterwards.
     func restart() {
         let now = Self.now()
-        let isDue = restartedAt.withLock { last in
-            guard now - last >= 2 else { return false }
-            last = now
+        pthread_rwlock_wrlock(gate)
+        defer { pthread_rwlock_unlock(gate) }
+        let isDue = restarts.withLock { last in
+            guard now - last.at >= 2 else { return false }
+            last = (last.count + 1, now)
             return true
         }
         guard isDue else { return }
-        pthread_rwlock_wrlock(gate)
-        defer { pthread_rwlock_unlock(gate) }
         _ = functions.pointee.C_Finalize(nil)
         _ = lk_module_initialize(functions)
     }

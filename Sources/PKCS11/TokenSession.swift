@@ -10,6 +10,7 @@ struct TokenSession: Sendable {
     /// Which login it belongs to: sessions of an earlier one are void.
     let login: Int
     private let module: TokenModule
+    private let generation: Int
     private var privateHalves: [[UInt8]: CK_OBJECT_HANDLE] = [:]
 
     init(_ handle: CK_SESSION_HANDLE, _ use: Use, login: Int, module: TokenModule) {
@@ -17,13 +18,18 @@ struct TokenSession: Sendable {
         self.use = use
         self.login = login
         self.module = module
+        generation = module.generation
     }
 
     static func check(_ code: CK_RV) throws(SecurityTokenError) {
         guard code == CKR_OK else { throw .failed(code: code) }
     }
 
-    func close() { _ = module.functions.pointee.C_CloseSession(handle) }
+    /// Called while nobody restarts the module.
+    func close() {
+        guard generation == module.generation else { return }
+        _ = module.functions.pointee.C_CloseSession(handle)
+    }
 
     /// - Parameter message: the digest, for ECDSA.
     mutating func sign(

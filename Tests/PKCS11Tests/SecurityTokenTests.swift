@@ -7,7 +7,7 @@ import Testing
 @testable import PKCS11
 
 /// Against SoftHSM. Each test has a token of its own, and every call runs on a thread of its own: they block.
-@Suite(.enabled(if: SoftToken.isInstalled)) struct SecurityTokens {
+@Suite(.enabled(if: SoftToken.isInstalled), .serialized) struct SecurityTokens {
     private func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
         try await withCheckedThrowingContinuation { continuation in
             Thread { continuation.resume(with: Result { try body() }) }.start()
@@ -50,8 +50,14 @@ import Testing
             let key = try token.generate(.es256, id: Self.id)
             #expect(throws: CryptoError.heldElsewhere) { try key.pkcs8() }
             #expect("\(key)" == "****")
-            // What the token itself says of it.
             let module = try TokenModule.load(SoftToken.module ?? "")
+            try module.sharing { () throws(SecurityTokenError) in Self.examine(key, soft, module) }
+        }
+    }
+
+    /// What the token itself says of a private half.
+    private static func examine(_ key: PrivateKey, _ soft: SoftToken, _ module: TokenModule) {
+        do {
             let functions = module.functions.pointee
             var slot: CK_SLOT_ID = 0
             var matches = 0
@@ -84,6 +90,8 @@ import Testing
             }
             #expect(refused == CKR_ATTRIBUTE_SENSITIVE)
             #expect(buffer.allSatisfy { $0 == 0 })
+        } catch {
+            Issue.record(error)
         }
     }
 
@@ -107,17 +115,23 @@ import Testing
             let token = soft.opened()
             let key = try token.generate(.rs256, id: Self.id)
             let module = try TokenModule.load(SoftToken.module ?? "")
-            var slot: CK_SLOT_ID = 0
-            var matches = 0
-            let label = Array(soft.label.utf8) + [UInt8](repeating: 0x20, count: 32 - soft.label.utf8.count)
-            try #require(lk_find_slot(module.functions, label, &slot, &matches) == CKR_OK)
             for _ in 0..<3 {
                 #expect(key.publicKey.verify(try key.sign([1]), of: [1]))
                 // All of them, and the login with them: what a restart of the token does.
-                try #require(module.functions.pointee.C_CloseAllSessions(slot) == CKR_OK)
+                let code = try module.sharing { () throws(SecurityTokenError) in
+                    var slot: CK_SLOT_ID = 0
+                    var matches = 0
+                    let label = Array(soft.label.utf8) + [UInt8](repeating: 0x20, count: 32 - soft.label.utf8.count)
+                    try TokenSession.check(lk_find_slot(module.functions, label, &slot, &matches))
+                    return module.functions.pointee.C_CloseAllSessions(slot)
+                }
+                #expect(code == CKR_OK)
                 #expect(key.publicKey.verify(try key.sign([2]), of: [2]))
                 #expect(token.failure == nil)
             }
+            // The library itself begins anew.
+            module.restart()
+            #expect(key.publicKey.verify(try key.sign([3]), of: [3]))
         }
     }
 
