@@ -17,6 +17,7 @@ package struct Installation: Sendable {
     package let revocations: RevocationList
     package let ring: KeyRing
     package let signingKeys: SigningKeys
+    package let keyUse: KeyUse
     package let users: Users
     package let guesses: Guesses
     package let roles: Roles
@@ -51,6 +52,7 @@ package struct Installation: Sendable {
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
         signingKeys = SigningKeys(
             database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm)
+        keyUse = KeyUse(database, clock: clock, logger: logger)
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(
@@ -64,7 +66,7 @@ package struct Installation: Sendable {
             keys: ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) })
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
-            ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
+            ring: ring, use: keyUse, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)

@@ -88,7 +88,7 @@ package struct Node: Service {
         let group = ServiceGroup(
             services: [
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
-                Housekeeping(installation, logger: logger), management, server,
+                Housekeeping(installation, logger: logger), installation.keyUse, management, server,
             ], logger: logger)
         try await group.run()
     }
@@ -115,7 +115,7 @@ package struct Node: Service {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware(policy(), counting: traffic))
         HealthRoutes(it).add(to: router)
-        JWKSRoutes(it.ring).add(to: router)
+        JWKSRoutes(it.ring, use: it.keyUse).add(to: router)
         DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
@@ -132,7 +132,7 @@ package struct Node: Service {
         UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions).add(to: guarded)
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
         ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
-        KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
+        KeyAdministration(it.signingKeys, use: it.keyUse, policy: it.settings.keys).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
         return router
     }

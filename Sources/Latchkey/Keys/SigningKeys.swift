@@ -48,6 +48,12 @@ package struct SigningKeys: Sendable {
         return (keys, try widened(by: row), try row.decode("now"))
     }
 
+    /// What `rotate` would do now.
+    package func rotation(from kid: String) async throws -> KeySchedule.Rotation {
+        let (keys, policy, now) = try await readForRotation()
+        return KeySchedule.rotation(keys, from: kid, policy: policy, now: now)
+    }
+
     /// Called before a node serves by `policy`; never lowered here.
     package func raiseLongest() async throws(PostgresError) {
         try await database.query(RevocationSQL.raiseLongest(lead: policy.publishLead, leeway: policy.leeway))
