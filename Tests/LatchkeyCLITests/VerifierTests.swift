@@ -1,6 +1,8 @@
 import AsyncHTTPClient
 import Foundation
 import JOSE
+import NIOCore
+import NIOHTTP1
 import Testing
 
 /// `latchkey keys` and the verifiers that name themselves.
