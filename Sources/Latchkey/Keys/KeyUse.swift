@@ -1,3 +1,4 @@
+import JOSE
 package import Logging
 package import Postgres
 package import ServiceLifecycle
@@ -108,10 +109,7 @@ package final class KeyUse: Service {
     /// Returns at graceful shutdown, with a last flush; a failed one is tried again in half a minute.
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                try? await Task.sleep(for: Self.interval)
-                await flushOrTell()
-            }
+            while (try? await Task.sleep(for: Self.interval)) != nil { await flushOrTell() }
         }
         await flushOrTell()
     }

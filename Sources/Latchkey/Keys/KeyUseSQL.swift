@@ -1,4 +1,4 @@
-package import Postgres
+import Postgres
 
 /// Every statement on `verifiers` and `minted_tokens`.
 enum KeyUseSQL {

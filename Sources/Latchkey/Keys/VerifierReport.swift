@@ -1,5 +1,4 @@
 package import HTTPTypes
-import Hummingbird
 
 extension HTTPField.Name {
     /// In which a verifier that fetches the JWKS names itself.
