@@ -1,4 +1,4 @@
-package import Hummingbird
+import Hummingbird
 package import JOSE
 import LatchkeyHummingbird
 import Postgres

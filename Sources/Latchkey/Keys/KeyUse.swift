@@ -1,7 +1,7 @@
 import JOSE
 package import Logging
 package import Postgres
-package import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Who uses the keys: which verifiers hold them, and how many tokens live under each. This room owns `verifiers` and
@@ -109,7 +109,7 @@ package final class KeyUse: Service {
     /// Returns at graceful shutdown, with a last flush; a failed one is tried again in half a minute.
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            while (try? await Task.sleep(for: Self.interval)) != nil { await flushOrTell() }
+            while (try? await Task.sleep(for: Self.interval)) != nil { await self.flushOrTell() }
         }
         await flushOrTell()
     }
