@@ -49,9 +49,10 @@ package struct Installation: Sendable {
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
         ring = KeyRing(
-            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
+            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
+            algorithm: settings.signingAlgorithm, clock: clock, logger: logger)
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm)
+            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm)
         keyUse = KeyUse(database, clock: clock, logger: logger)
         signing = SigningThreads()
         let hasher = PasswordHasher(

@@ -96,6 +96,10 @@ package final class RevocationList: RevocationLookup {
         package let begun: BootInstant
         package let keyRingVersion: Int64
         package let fence: Int64
+        /// The widest settings that count.
+        package let inForce: SettingsInForce
+        /// What this reading showed of the clock.
+        package let step: SteadyClock.Step?
     }
 
     /// Head, entries after the own position, key ring version and database time, from one snapshot, in one round trip.
@@ -113,13 +117,12 @@ package final class RevocationList: RevocationLookup {
                     RevocationSQL.entries(after: known?.seq ?? 0), "COMMIT",
                 ], commits: .no)
         }
+        let ended = BootInstant.now()
         guard results.count == 4 else { throw .unexpectedRowCount(results.count) }
         let head = try results[1].one()
         let position = FeedPosition(epoch: try head.decode("epoch"), seq: try head.decode("seq"))
         var entries: [RevocationEntry] = []
         for row in results[2].rows { entries.append(try RevocationEntry(row)) }
-        let reading = Reading(begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"))
-
         // Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
         // the set stays, since an id too many refuses a token and one too few accepts it.
         // A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
@@ -129,8 +132,12 @@ package final class RevocationList: RevocationLookup {
             return try await read(on: database)
         }
         let headDigest: Bytes = try head.decode("digest")
-        let now = try head.decode("now", as: Instant.self)
-        clock.set(database: now, boot: begun)
+        let inForce = try SettingsInForce(head)
+        let sample = SteadyClock.Sample(
+            raw: try head.decode("raw"), reading: try ClockReading(head), begun: begun, ended: ended)
+        let reading = Reading(
+            begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
+            step: clock.take(sample, settling: inForce.settling))
         state.withLock { state in
             for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
             // Two readings may run at once (a tick and a notification): the position never goes back.
@@ -160,7 +167,7 @@ package final class RevocationList: RevocationLookup {
     }
 
     func removeExpired() {
-        guard let now = clock.now() else { return }
-        state.withLock { $0.set.removeExpired(now: now.seconds) }
+        guard let clock = clock.reading else { return }
+        state.withLock { $0.set.removeExpired(now: clock.settled.seconds) }
     }
 }
