@@ -207,7 +207,7 @@ import Testing
             use.minted(under: "k", at: Instant(seconds: 1_790_000_010))
             try await it.database.query("ALTER TABLE away RENAME TO minted_tokens")
             #expect(
-                try await becomesTrue {
+                await becomesTrue {
                     // The statement that was prepared before the table was renamed fails once more.
                     (try? await use.flush()) != nil
                 })
