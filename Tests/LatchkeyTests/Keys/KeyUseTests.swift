@@ -200,11 +200,12 @@ import Testing
             let report = try #require(VerifierReport(#"name="orders""#))
             use.fetched(by: report, served: ["k"])
             use.fetched(by: nil, served: ["k"])
-            use.minted(under: "k", at: Instant(seconds: 1_790_000_000))
+            let now = try #require(it.node.installation.clock.now())
+            use.minted(under: "k", at: now)
             try await it.database.query("ALTER TABLE minted_tokens RENAME TO away")
             await #expect(throws: PostgresError.self) { try await use.flush() }
             use.fetched(by: report, served: ["k", "l"])
-            use.minted(under: "k", at: Instant(seconds: 1_790_000_010))
+            use.minted(under: "k", at: now)
             try await it.database.query("ALTER TABLE away RENAME TO minted_tokens")
             #expect(
                 await becomesTrue {
