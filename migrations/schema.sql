@@ -235,6 +235,12 @@ CREATE TABLE public.migrations (
     checksum bytea NOT NULL,
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
+CREATE TABLE public.minted_tokens (
+    kid text NOT NULL COLLATE pg_catalog."C",
+    minute timestamp with time zone NOT NULL,
+    count bigint NOT NULL,
+    CONSTRAINT minted_tokens_count_is_positive CHECK ((count > 0))
+);
 CREATE TABLE public.node_ticks (
     node uuid NOT NULL,
     version text NOT NULL,
@@ -837,6 +843,14 @@ CREATE TABLE public.users (
     CONSTRAINT users_status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text]))),
     CONSTRAINT users_username_is_folded CHECK ((username ~ '^[a-z0-9._@+-]{1,128}$'::text))
 );
+CREATE TABLE public.verifiers (
+    name text NOT NULL COLLATE pg_catalog."C",
+    seen_at timestamp with time zone NOT NULL,
+    fetches bigint NOT NULL,
+    kids text[] NOT NULL,
+    reports boolean NOT NULL,
+    CONSTRAINT verifiers_name_is_short CHECK ((octet_length(name) <= 64))
+);
 ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_00 FOR VALUES IN ('0');
 ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_01 FOR VALUES IN ('1');
 ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_02 FOR VALUES IN ('2');
@@ -887,6 +901,8 @@ ALTER TABLE ONLY public.key_ring
     ADD CONSTRAINT key_ring_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.minted_tokens
+    ADD CONSTRAINT minted_tokens_pkey PRIMARY KEY (kid, minute);
 ALTER TABLE ONLY public.node_ticks
     ADD CONSTRAINT node_ticks_pkey PRIMARY KEY (node);
 ALTER TABLE ONLY public.revocation_entries
@@ -969,6 +985,8 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_username_is_unique UNIQUE (username);
+ALTER TABLE ONLY public.verifiers
+    ADD CONSTRAINT verifiers_pkey PRIMARY KEY (name);
 CREATE INDEX audit_events_by_actor ON public.audit_events USING btree (actor, id);
 CREATE INDEX audit_events_by_target ON public.audit_events USING btree (target, id);
 CREATE INDEX clients_by_access_token_alg ON public.clients USING btree (access_token_alg) WHERE (access_token_alg IS NOT NULL);

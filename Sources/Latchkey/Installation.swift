@@ -20,6 +20,7 @@ package struct Installation: Sendable {
     package let ring: KeyRing
     package let signingKeys: SigningKeys
     package let compromises: KeyCompromises
+    package let keyUse: KeyUse
     package let users: Users
     package let guesses: Guesses
     package let roles: Roles
@@ -70,6 +71,7 @@ package struct Installation: Sendable {
             database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm,
             token: token, alsoInUse: { try await clients.algorithms().intersection(possible) })
         compromises = KeyCompromises(signingKeys, ring: ring, revocations: revocations)
+        keyUse = KeyUse(database, clock: clock, logger: logger)
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(
@@ -83,7 +85,7 @@ package struct Installation: Sendable {
         roles = Roles(database)
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
-            ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
+            ring: ring, use: keyUse, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)

@@ -117,7 +117,7 @@ package struct Node: Service {
             services: [
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
                 Housekeeping(installation, logger: logger),
-                KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger),
+                KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger), installation.keyUse,
                 TokenWatch(installation.ring, logger: logger),
                 MasterKeyWatch(
                     installation.masterKeyRing, installation.resealing, ring: installation.ring, logger: logger),
@@ -148,7 +148,7 @@ package struct Node: Service {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware(policy(), counting: traffic))
         HealthRoutes(it).add(to: router)
-        JWKSRoutes(it.ring).add(to: router)
+        JWKSRoutes(it.ring, use: it.keyUse).add(to: router)
         DiscoveryRoutes(issuer: it.settings.issuer, algorithms: it.settings.signingAlgorithms).add(to: router)
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
@@ -165,7 +165,7 @@ package struct Node: Service {
         UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions).add(to: guarded)
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
         ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
-        KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
+        KeyAdministration(it.signingKeys, use: it.keyUse, policy: it.settings.keys).add(to: guarded)
         KeyCompromiseAdministration(it.compromises, sessions: it.sessions).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
         return router

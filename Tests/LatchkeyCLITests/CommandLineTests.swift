@@ -34,6 +34,8 @@ import Testing
         ["users", "set-password", "ada", "correct horse"], ["users", "list", "--limit", "many"], ["sessions", "list"],
         ["sessions", "revoke"], ["roles", "create"], ["keys", "rotate", "--from"], ["keys", "rotate", "kid"],
         ["keys", "compromise", "kid"], ["keys", "compromise", "--reason", "why"], ["keys", "restore"],
+        ["keys", "rotate", "--timeout", "5"], ["keys", "rotate", "--wait-for-verifiers", "--timeout", "soon"],
+        ["keys", "rotate", "--wait-for-verifiers", "--timeout", "86401"],
         ["revoke", "--reason", "why"], ["revoke", "--all"], ["revoke", "--all", "--user", "ada", "--reason", "why"],
         ["revoke", "--token", "lkr1.AAAA", "--reason", "why"], ["dev", "--port", "eighty"], ["dev", "installation"],
         ["clients", "create"], ["clients", "create", "x", "--secret", "y"], ["clients", "show"],

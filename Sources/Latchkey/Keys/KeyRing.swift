@@ -12,12 +12,15 @@ import Synchronization
 package struct EncodedJWKS: Sendable {
     /// A strong validator (RFC 9110 §8.8.3).
     package let etag: String
+    /// The keys in it.
+    package let kids: [String]
     let answer: Response
     let notModified: Response
 
     /// - Parameter maxAge: in seconds.
     init(_ keys: JSONWebKeySet, maxAge: Int64) {
         let body = keys.encoded()
+        kids = keys.keys.map(\.keyID)
         etag = "\"\(Base64URL.encode(SHA256.digest(body)))\""
         let headers: HTTPFields = [
             .contentType: "application/json", .cacheControl: "public, max-age=\(maxAge)", .eTag: etag,

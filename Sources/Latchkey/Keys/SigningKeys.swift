@@ -70,6 +70,12 @@ package struct SigningKeys: Sendable {
         }
     }
 
+    /// What `rotate` would do now.
+    package func rotation(from kid: String) async throws(PostgresError) -> KeySchedule.Rotation {
+        let ring = try await read()
+        return KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
+    }
+
     private func generate(_ algorithm: SignatureAlgorithm) async throws -> NewSigningKey {
         let (masterKeys, token) = (masterKeys.keys, token)
         return try await onOwnThread { try NewSigningKey(algorithm, under: masterKeys, in: token) }

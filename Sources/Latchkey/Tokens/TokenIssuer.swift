@@ -38,13 +38,15 @@ package struct Grant: Sendable {
 /// Signs access tokens (RFC 9068). Nobody stores them.
 package struct TokenIssuer: Sendable {
     private let ring: KeyRing
+    private let use: KeyUse
     private let threads: SigningThreads
     private let issuer: String
     /// Seconds.
     package let lifetime: Int64
 
-    package init(ring: KeyRing, threads: SigningThreads, issuer: String, lifetime: Int64) {
+    package init(ring: KeyRing, use: KeyUse, threads: SigningThreads, issuer: String, lifetime: Int64) {
         self.ring = ring
+        self.use = use
         self.threads = threads
         self.issuer = issuer
         self.lifetime = lifetime
@@ -66,6 +68,7 @@ package struct TokenIssuer: Sendable {
         let input = JSONWebSignature.signingInput(header: header, payload: claims.encoded())
         do {
             let signature = try await threads.run { try key.sign(input) }
+            use.minted(under: kid, at: grant.issuedAt)
             return JSONWebSignature.compact(signingInput: input, signature: signature)
         } catch is SigningThreads.Overloaded {
             throw Rejection.unavailable(retryAfter: 1)

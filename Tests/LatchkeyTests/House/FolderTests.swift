@@ -65,6 +65,7 @@ struct FolderTests {
         "revocation_entries": "Revocation", "users": "Users", "roles": "Users", "user_roles": "Users",
         "clients": "Clients", "sessions": "Sessions", "key_ring": "Keys", "signing_keys": "Keys",
         "master_keys": "Keys",
+        "verifiers": "Keys", "minted_tokens": "Keys",
         "audit_events": "Events", "guess_buckets": "Guesses", "guess_devices": "Guesses",
     ]
 
