@@ -1,4 +1,5 @@
 import Configuration
+
 extension SettingsReader {
     /// The folder of the master keys: what is set, else systemd's credentials where they hold one, else `keys`.
     package static func keysDirectory(in sources: [SettingsSource]) -> String {

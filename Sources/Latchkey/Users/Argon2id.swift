@@ -104,7 +104,8 @@ package enum Argon2id {
                             // of its own for each hash, beside those that the hasher counts against its budget.
                             context.threads = 1
                             context.version = ARGON2_VERSION_13.rawValue
-                            context.flags = UInt32(0b11)  // ARGON2_FLAG_CLEAR_PASSWORD and _SECRET, macros Swift does not import
+                            // ARGON2_FLAG_CLEAR_PASSWORD and ARGON2_FLAG_CLEAR_SECRET, macros Swift does not import.
+                            context.flags = UInt32(0b11)
                             return argon2id_ctx(&context)
                         }
                     }
