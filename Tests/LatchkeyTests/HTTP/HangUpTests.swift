@@ -9,7 +9,7 @@ import Testing
 
 @testable import Latchkey
 
-@Suite("A caller that hangs up", .timeLimit(.minutes(1)))
+@Suite("A caller that hangs up", .timeLimit(.minutes(8)))
 struct HangUpTests {
     private enum Happening: Equatable {
         case waiting

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Latchkey
 
-@Suite("Requests that share a connection", .timeLimit(.minutes(2)))
+@Suite("Requests that share a connection", .timeLimit(.minutes(8)))
 struct PipelineTests {
     @Test("answers pipelined requests in their order, the malformed one last, and what follows it never")
     func pipeline() async throws {
