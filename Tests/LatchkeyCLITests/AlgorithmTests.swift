@@ -13,7 +13,7 @@ struct AlgorithmTests {
 
     private static func pem(_ key: PrivateKey) throws -> String {
         let der = try key.pkcs8().withBytes { Data($0) }
-        let body = der.base64EncodedString(options: .lineLength64Characters)
+        let body = der.base64EncodedString(options: [.lineLength64Characters, .endLineWithLineFeed])
         return "-----BEGIN PRIVATE KEY-----\n\(body)\n-----END PRIVATE KEY-----\n"
     }
 
@@ -82,7 +82,7 @@ struct AlgorithmTests {
         #expect(again.errors.contains("there already"))
         #expect(try await imported(dev, [path, "--alg", "PS256"]).refused(kid, "RS256"))
         // Nothing of the private half is printed.
-        let text = try Self.pem(key).split(separator: "\n")[3]
+        let text = try Self.pem(key).split(whereSeparator: \.isNewline)[3]
         for transcript in [first, again] { #expect(!(transcript.output + transcript.errors).contains(text)) }
 
         let open = try file(dev, "open.pem", try Self.pem(PrivateKey.generate(.rs256)), mode: 0o644)

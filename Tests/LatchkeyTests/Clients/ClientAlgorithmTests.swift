@@ -10,7 +10,7 @@ import Testing
 extension TestInstallation {
     /// Lets the schedule make the keys that are due, and moves them through their lead until one of `algorithm` signs.
     func ripen(_ algorithm: SignatureAlgorithm) async throws -> Bool {
-        try await becomesTrue {
+        try await becomesTrue(within: .seconds(60)) {
             try await node.installation.signingKeys.carryOutDue(origin: Origin(actor: "test"))
             try await database.batch([
                 """
