@@ -49,10 +49,11 @@ package struct Installation: Sendable {
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
         ring = KeyRing(
-            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
+            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keyPolicy,
             algorithm: settings.signingAlgorithm, clock: clock, logger: logger)
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm)
+            database, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
+            algorithm: settings.signingAlgorithm)
         compromises = KeyCompromises(
             signingKeys, masterKeys: masterKeys, ring: ring, revocations: revocations)
         signing = SigningThreads()

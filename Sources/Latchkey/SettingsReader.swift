@@ -106,8 +106,7 @@ package struct SettingsReader {
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
-        var keys = settings.keys
-        keys.lifetime = settings.accessTokenTTL
+        let keys = settings.keyPolicy
         if keys.publishLead < keys.shortestLead {
             problems.append(
                 "LATCHKEY_KEY_PUBLISH_LEAD is \(keys.publishLead): it must be at least LATCHKEY_JWKS_MAX_AGE "

@@ -267,4 +267,20 @@ struct SettingsTests {
         }
         #expect(checked >= 18)
     }
+
+    @Test(arguments: [
+        (["LATCHKEY_KEY_ROTATION_INTERVAL": "4229"], "4229"), (["LATCHKEY_ACCESS_TOKEN_TTL": "601"], "4230"),
+        (["LATCHKEY_KEY_PUBLISH_LEAD": "3601"], "4230"), (["LATCHKEY_CLOCK_LEEWAY": "31"], "4230"),
+    ])
+    func `refuse to rotate before the standbys are ripe again, and say why`(
+        values: [String: String], interval: String
+    ) throws {
+        let base = Self.needed.merging(["LATCHKEY_KEY_ROTATION_INTERVAL": "4230"]) { $1 }
+        #expect(try Self.read([:], over: base).keys.rotationInterval == 4230)
+        let problem = try #require(Self.problems(base.merging(values) { $1 }).first)
+        #expect(problem.hasPrefix("LATCHKEY_KEY_ROTATION_INTERVAL is \(interval): it must be at least"))
+        #expect(problem.contains("LATCHKEY_KEY_PUBLISH_LEAD"))
+        #expect(problem.contains("LATCHKEY_ACCESS_TOKEN_TTL"))
+        #expect(problem.contains("LATCHKEY_CLOCK_LEEWAY"))
+    }
 }
