@@ -51,19 +51,19 @@ CREATE FUNCTION public.guess_wait(slots timestamp with time zone[], most bigint,
 CREATE FUNCTION public.steady_clock(OUT raw timestamp with time zone, OUT steady timestamp with time zone, OUT settled timestamp with time zone) RETURNS record
     LANGUAGE sql
     AS $$
-    SELECT c.raw, GREATEST(c.raw, seen.at), LEAST(GREATEST(c.raw, seen.at), seen.stepped_from)
-    FROM (SELECT clock_timestamp() AS raw) AS c
-        CROSS JOIN LATERAL (
-            SELECT max(t.seen_at) AS at,
-                   min(t.stepped_from) FILTER (
-                       WHERE t.stepped_at BETWEEN c.raw - i.settling AND c.raw + i.settling) AS stepped_from
-            FROM node_ticks t,
-                 (
-                     SELECT (longest_publish_lead + longest_access_token + longest_leeway) * interval '1 second'
-                            AS settling
-                     FROM installation
-                 ) AS i
-        ) AS seen
+    SELECT c.raw, c.steady, LEAST(
+        c.steady,
+        (
+            SELECT min(t.stepped_from)
+            FROM node_ticks t, installation i
+            WHERE t.stepped_at > c.steady
+                - (i.longest_publish_lead + i.longest_access_token + i.longest_leeway) * interval '1 second'
+        ))
+    FROM (
+        SELECT r.raw, GREATEST(r.raw, (SELECT max(seen_at) FROM node_ticks)) AS steady
+        FROM (SELECT clock_timestamp() AS raw OFFSET 0) AS r
+        OFFSET 0
+    ) AS c
 $$;
 CREATE FUNCTION public.take_guess_slots(accounts bytea[], addresses bytea[], device_keys bytea[], names text[], owners uuid[], versions bigint[], ids uuid[], account_limit bigint, address_limit bigint) RETURNS TABLE(place integer, taken_at timestamp with time zone, wait bigint, fills_account boolean, fills_address boolean)
     LANGUAGE plpgsql
