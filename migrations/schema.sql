@@ -230,6 +230,18 @@ CREATE TABLE public.key_ring (
     CONSTRAINT key_ring_is_one_row CHECK (single)
 )
 WITH (fillfactor='50');
+CREATE TABLE public.master_keys (
+    version smallint NOT NULL,
+    check_value bytea NOT NULL,
+    made_for text DEFAULT 'use'::text NOT NULL,
+    noticed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    minting_from timestamp with time zone,
+    compromised_at timestamp with time zone,
+    retired_at timestamp with time zone,
+    CONSTRAINT master_key_check_value_is_16_bytes CHECK ((octet_length(check_value) = 16)),
+    CONSTRAINT master_key_versions_begin_at_one CHECK ((version > 0)),
+    CONSTRAINT master_keys_are_made_for_use_or_leak CHECK ((made_for = ANY (ARRAY['use'::text, 'leak'::text])))
+);
 CREATE TABLE public.migrations (
     name text NOT NULL,
     checksum bytea NOT NULL,
@@ -815,6 +827,7 @@ CREATE TABLE public.signing_keys (
     compromised_at timestamp with time zone,
     leaves_at timestamp with time zone,
     held_by text DEFAULT 'database'::text NOT NULL,
+    first_sealed_under smallint,
     CONSTRAINT signing_key_is_published_before_it_signs CHECK (((activates_at IS NULL) OR (published_at IS NOT NULL))),
     CONSTRAINT signing_key_leaves_after_it_retires CHECK (((removed_at IS NULL) OR (removed_at >= retires_at))),
     CONSTRAINT signing_key_parts_after_it_retires CHECK (((leaves_at IS NULL) OR (leaves_at >= retires_at))),
@@ -899,6 +912,8 @@ ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.key_ring
     ADD CONSTRAINT key_ring_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.master_keys
+    ADD CONSTRAINT master_keys_pkey PRIMARY KEY (version);
 ALTER TABLE ONLY public.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.minted_tokens
