@@ -20,7 +20,12 @@ package struct NewSigningKey: Sendable {
         if let token {
             self.init(inToken: try token.newKey(algorithm).publicKey, masterKeyVersion: masterKeys.current)
         } else {
-            try self.init(sealing: try PrivateKey.generate(algorithm), under: masterKeys)
+            var key = try PrivateKey.generate(algorithm)
+            // One in 64 would have a `kid` that a shell's user types and every command takes for an option.
+            while JSONWebKey.thumbprint(of: key.publicKey).utf8.first == UInt8(ascii: "-") {
+                key = try PrivateKey.generate(algorithm)
+            }
+            try self.init(sealing: key, under: masterKeys)
         }
     }
 

@@ -95,7 +95,7 @@ struct KeyScheduleTests {
             testDescription: "an unstamped founding key is not",
             keys: [signer, standby("a", nil, isFounding: true)], expected: .noRipeStandby(ripeAt: nil)),
         Case(testDescription: "no standby at all", keys: [signer], expected: .noRipeStandby(ripeAt: nil)),
-        Case(testDescription: "no key at all", keys: [], expected: .noRipeStandby(ripeAt: nil)),
+        Case(testDescription: "no key at all", keys: [], expected: .unknownKey),
         Case(
             testDescription: "a compromised standby is passed over",
             keys: [
