@@ -41,14 +41,15 @@ import Testing
                 for caller in all { await caller.close() }
                 let port = node.site.port
                 // A second's pause each time that files run out, for as long as some wait who have gone.
-                #expect(
-                    try await becomesTrue(within: .seconds(60)) {
-                        guard let next = try? await RawCaller.connect(port: port) else { return false }
-                        next.send("GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                        let status = await next.answers(1, within: .seconds(20)).first?.status
-                        await next.close()
-                        return status == 200
-                    }, "exit \(String(describing: node.process.transcript.exit)), \(node.process.transcript.errors.suffix(2000))")
+                let answers = await becomesTrue(within: .seconds(60)) {
+                    guard let next = try? await RawCaller.connect(port: port) else { return false }
+                    next.send("GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                    let status = await next.answers(1, within: .seconds(20)).first?.status
+                    await next.close()
+                    return status == 200
+                }
+                let transcript = node.process.transcript
+                #expect(answers, "\(String(describing: transcript.exit)) \(transcript.errors.suffix(2000))")
                 // The same process, whole: with its database, too.
                 #expect(node.process.transcript.exit == nil)
                 #expect(try await node.site.refresh(user["refresh_token"]).status == 200)
