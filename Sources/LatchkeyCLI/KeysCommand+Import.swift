@@ -61,6 +61,9 @@ extension KeysCommand {
                 throw Failure(
                     "nothing signs by \(algorithm.rawValue), so the key would be removed at once: choose it first, by "
                         + "LATCHKEY_SIGNING_ALGORITHM or for a client")
+            case .beforeTheFirstKeys:
+                throw Failure(
+                    "this installation has no signing keys yet: start a node, which makes them, and import then")
             case .alreadyThere(let known, let algorithm, let its):
                 guard algorithm == key.algorithm else {
                     throw Failure("the key is there already as \(known), and signs by \(algorithm.rawValue) for ever")

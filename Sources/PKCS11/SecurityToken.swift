@@ -26,6 +26,11 @@ package final class SecurityToken: Sendable {
     // Held over the login's round trip: of the threads that find the token gone, one logs in.
     private let state = Mutex(State())
     private let lastFailure = Mutex<SecurityTokenError?>(nil)
+    /// When each signature under way was begun. (Keys are made in up to a minute.)
+    private let underWay = Mutex<[UInt64: ContinuousClock.Instant]>([:])
+    private let calls = Atomic<UInt64>(0)
+    /// A token that has not signed by then does not answer.
+    private static let patience: Duration = .seconds(2)
 
     /// - Parameters:
     ///   - module: the path of the vendor's PKCS #11 library.
@@ -36,8 +41,13 @@ package final class SecurityToken: Sendable {
         self.pin = pin
     }
 
-    /// How the last call ended; nil: well, or there was none yet.
-    package var failure: SecurityTokenError? { lastFailure.withLock { $0 } }
+    /// How the last call ended, or that one does not end; nil: well, or there was none yet.
+    package var failure: SecurityTokenError? { hangs ? .doesNotAnswer : lastFailure.withLock { $0 } }
+
+    private var hangs: Bool {
+        let limit = ContinuousClock.now - Self.patience
+        return underWay.withLock { $0.values.contains { $0 < limit } }
+    }
 
     /// What a token can sign by. Ed25519 is not among it: PKCS #11 2.40 has none, and tokens that do differ.
     package static let algorithms: [SignatureAlgorithm] = [.rs256, .ps256, .es256]
@@ -87,6 +97,11 @@ package final class SecurityToken: Sendable {
         case .es256: (mechanism, input) = (LK_ECDSA, SHA256.digest(message))
         case .edDSA: throw .unsupported(algorithm.rawValue)
         }
+        // A thread for each that would wait behind it: a hanging token must not take them all.
+        guard !hangs else { throw .doesNotAnswer }
+        let call = calls.add(1, ordering: .relaxed).newValue
+        underWay.withLock { $0[call] = .now }
+        defer { underWay.withLock { _ = $0.removeValue(forKey: call) } }
         return try perform(.signing) { session throws(SecurityTokenError) in
             try session.sign(input, mechanism: mechanism, id: id)
         }

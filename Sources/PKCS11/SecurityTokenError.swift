@@ -17,6 +17,8 @@ package enum SecurityTokenError: Error, Equatable, CustomStringConvertible {
     case noKey
     /// What the token made is no key.
     case malformedKey
+    /// A signature was asked for more than two seconds ago.
+    case doesNotAnswer
     /// A call failed; `code` is its `CKR_…`.
     case failed(code: UInt)
 
@@ -30,6 +32,7 @@ package enum SecurityTokenError: Error, Equatable, CustomStringConvertible {
         case .unsupported(let algorithm): "the token makes no keys for \(algorithm)"
         case .noKey: "the token does not hold the key"
         case .malformedKey: "the token made something that is no key"
+        case .doesNotAnswer: "the token has not answered for two seconds"
         case .failed(let code): "the token failed (CKR 0x\(String(code, radix: 16)))"
         }
     }

@@ -138,7 +138,7 @@ package struct MasterKeyAdministration: Sendable {
             )
         }
         try await masterKeys.retire(
-            version, inSpiteOf: uses.passing.isEmpty ? nil : Self.list(uses.passing), origin: origin)
+            record, inSpiteOf: uses.passing.isEmpty ? nil : Self.list(uses.passing), origin: origin)
     }
 
     private static func list(_ words: [String]) -> String { words.joined(separator: " and ") }

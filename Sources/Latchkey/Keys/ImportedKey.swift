@@ -10,6 +10,8 @@ extension SigningKeys {
         case alreadyThere(kid: String, SignatureAlgorithm, SigningKeyState)
         /// Nothing signs by the key's algorithm: the schedule would remove it at its next look.
         case unused(SignatureAlgorithm)
+        /// No key has ever signed: the first ones are made by the first node, and only where there are none.
+        case beforeTheFirstKeys
     }
 
     /// Takes a key that others made as one more standby. It is sealed as our own are; whoever made it may still have it.
@@ -26,7 +28,8 @@ extension SigningKeys {
             if let known = ring.keys.first(where: { $0.kid.isSameText(as: standby.kid) }) {
                 return .alreadyThere(kid: known.kid, known.algorithm, known.state(at: ring.clock.now))
             }
-            let inUse = ring.inForce.algorithmsInUse.union(asked)
+            guard ring.keys.contains(where: { $0.activatesAt != nil }) else { return .beforeTheFirstKeys }
+            let inUse = ring.algorithms(asked)
             guard inUse.isEmpty || inUse.contains(key.algorithm) else { return .unused(key.algorithm) }
             try await transaction.commit([
                 SigningKeySQL.insert(standby, founding: false), SigningKeySQL.raiseVersion,

@@ -60,7 +60,7 @@ package enum KeyCompromise {
     package static func restoration(_ keys: [SigningKey], kid: String, now: Instant) -> Restoration {
         guard let key = keys.first(where: { $0.kid.isSameText(as: kid) }) else { return .unknownKey }
         guard key.compromisedAt != nil else { return .notCompromised }
-        guard key.sealed != nil else { return .destroyed }
+        guard key.hasPrivateHalf else { return .destroyed }
         if let removedAt = key.removedAt, removedAt <= now { return .restore(as: .removed) }
         return .restore(as: key.activatesAt == nil ? .published : .retired)
     }

@@ -27,7 +27,7 @@ enum KeyCompromiseSQL {
         SET compromised_at = NULL,
             published_at = CASE WHEN activates_at IS NOT NULL THEN published_at END,
             founding = founding AND activates_at IS NOT NULL
-        WHERE kid = \(kid) AND compromised_at IS NOT NULL AND sealed IS NOT NULL
+        WHERE kid = \(kid) AND compromised_at IS NOT NULL AND (sealed IS NOT NULL OR held_by = 'token')
         """
     }
 }

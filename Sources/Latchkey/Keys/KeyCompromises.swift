@@ -32,12 +32,20 @@ package struct KeyCompromises: Sendable {
             throw Rejection.notFound(what: "signing key")
         }
         return Foresight(
-            key: key, decision: decide(kid, reading), policy: signingKeys.policy(for: reading), now: reading.clock.now)
+            key: key, decision: decide(kid, reading, without: await signingKeys.unfitStandbys(of: reading.keys)),
+            policy: signingKeys.policy(for: reading), now: reading.clock.now)
     }
 
-    private func decide(_ kid: String, _ reading: RingReading) -> KeyCompromise.Decision {
-        KeyCompromise.decide(
-            reading.keys, kid: kid, policy: signingKeys.policy(for: reading), clock: reading.clock)
+    /// - Parameter unfit: standbys that do not open. Where no other is there one of them takes over all the same: nobody
+    ///   signs then, which is better than whoever has the leaked key.
+    private func decide(_ kid: String, _ reading: RingReading, without unfit: [String]) -> KeyCompromise.Decision {
+        func decide(_ keys: [SigningKey]) -> KeyCompromise.Decision {
+            KeyCompromise.decide(keys, kid: kid, policy: signingKeys.policy(for: reading), clock: reading.clock)
+        }
+        let others = unfit.filter { !$0.isSameText(as: kid) }
+        let decision = decide(reading.keys.filter { key in !others.contains { $0.isSameText(as: key.kid) } })
+        if case .noSuccessor = decision { return decide(reading.keys) }
+        return decision
     }
 
     package struct Outcome: Sendable {
@@ -56,7 +64,7 @@ package struct KeyCompromises: Sendable {
 
     /// Declares the key compromised. Done twice it is done once, so that whoever was told 503 asks again.
     ///
-    /// - Throws: `Rejection.notFound`; `SigningKeyError` where the key that would sign next does not open here.
+    /// - Throws: `Rejection.notFound`.
     package func compromise(_ kid: String, reason: String, origin: Origin) async throws -> Outcome {
         for _ in 0..<2 {
             if let outcome = try await declare(kid, reason: reason, origin: origin) {
@@ -73,8 +81,10 @@ package struct KeyCompromises: Sendable {
 
     /// nil where there is nobody to follow it.
     private func declare(_ kid: String, reason: String, origin: Origin) async throws -> Outcome? {
+        // Before the lock: a token may take longer than a transaction may be idle.
+        let unfit = await signingKeys.unfitStandbys(of: try await signingKeys.read().keys)
         let (outcome, entry) = try await signingKeys.underLock { transaction, reading -> (Outcome?, KeyEntry?) in
-            switch decide(kid, reading) {
+            switch decide(kid, reading, without: unfit) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .noSuccessor: return (nil, nil)
             case .already(let since):
@@ -82,13 +92,7 @@ package struct KeyCompromises: Sendable {
                 return (Outcome(kid: kid, novelty: .already, since: since, takeover: nil, position: position), entry)
             case .compromise(let change):
                 var changes = [KeyCompromiseSQL.compromise(kid, at: reading.clock.now, change)]
-                if let takeover = change.takeover {
-                    // A successor that does not open would leave every node of these master keys without a signer.
-                    for key in reading.keys where key.kid.isSameText(as: takeover.kid) {
-                        try await signingKeys.prove(key, among: reading.keys)
-                    }
-                    changes.append(KeyCompromiseSQL.takeOver(takeover))
-                }
+                if let takeover = change.takeover { changes.append(KeyCompromiseSQL.takeOver(takeover)) }
                 try Self.expectOneEach(try await transaction.batch(changes))
                 // The head of the list is locked last.
                 let event = Event.keyCompromised(kid: kid, next: change.takeover?.kid, reason: reason)

@@ -141,15 +141,20 @@ package final class MasterKeyRing: Sendable {
     /// Nobody takes any more what was made under the version; every node forgets it at its next tick.
     ///
     /// - Throws: `MasterKeyConflict` where a signing key has been sealed under it meanwhile.
-    package func retire(_ version: Int16, inSpiteOf uses: String?, origin: Origin) async throws {
+    package func retire(_ record: MasterKeyRecord, inSpiteOf uses: String?, origin: Origin) async throws {
+        let version = record.version
         try await database.transaction { transaction in
             // Whoever seals a signing key holds the ring's lock.
             let results = try await transaction.batch([SigningKeySQL.lockRing, MasterKeySQL.sealed(under: version)])
             guard try results[1].one().decode("count", as: Int64.self) == 0 else {
                 throw MasterKeyConflict("A signing key has just been sealed under master key \(version).")
             }
+            let retired = try await transaction.query(MasterKeySQL.retire(version, mintingFrom: record.mintingFrom))
+            guard retired.affected == 1 else {
+                throw MasterKeyConflict("Master key \(version) has just come into use, or was retired: look again.")
+            }
             try await transaction.commit([
-                MasterKeySQL.retire(version), Event.masterKeyRetired(version: version, forced: uses).row(origin),
+                Event.masterKeyRetired(version: version, forced: uses).row(origin),
                 SigningKeySQL.raiseVersion,
             ])
         }

@@ -33,7 +33,7 @@ extension MasterKeyRing {
             try folder.write(bytes, version: version)
         } catch {
             // Nobody will ever hold it.
-            try await database.query(MasterKeySQL.retire(version))
+            try await database.query(MasterKeySQL.retire(version, mintingFrom: nil))
             throw error
         }
         hold(more)

@@ -112,11 +112,13 @@ enum MasterKeySQL {
         ORDER BY activates_at IS NOT NULL AND retires_at IS NULL, kid
         """
 
-    static func retire(_ version: Int16) -> Query {
+    /// - Parameter mintingFrom: what it was when its uses were counted: a version that has come into use meanwhile is named
+    ///   by things that were not.
+    static func retire(_ version: Int16, mintingFrom: Instant?) -> Query {
         """
         UPDATE master_keys
         SET retired_at = clock_timestamp()
-        WHERE version = \(version) AND retired_at IS NULL
+        WHERE version = \(version) AND retired_at IS NULL AND minting_from IS NOT DISTINCT FROM \(mintingFrom)
         """
     }
 

@@ -1,3 +1,4 @@
+import LibCrypto
 import Postgres
 
 /// What a decision on the keys rests on, from one reading of the database: the keys, the clock, and the settings in force.
@@ -8,6 +9,14 @@ package struct RingReading: Sendable {
     package let keys: [SigningKey]
     package let clock: ClockReading
     package let inForce: SettingsInForce
+    /// The algorithms whose keys are kept up: those of the nodes' settings and those `asked` for by clients. Where no node
+    /// has ticked for so long that none is known, whatever signs stays as it is.
+    func algorithms(_ asked: Set<SignatureAlgorithm>) -> Set<SignatureAlgorithm> {
+        let known = inForce.algorithmsInUse
+        guard known.isEmpty else { return known.union(asked) }
+        return asked.union(SignatureAlgorithm.allCases.filter { KeySchedule.lastSigner(keys, $0) != nil })
+    }
+
     /// To be held against the node's own clock.
     let sample: SteadyClock.Sample
 

@@ -14,6 +14,15 @@ extension SigningKeys {
         guard try await onOwnThread({ opened.isWhole }) else { throw SigningKeyError.doesNotSign(kid: key.kid) }
     }
 
+    /// The standbys whose private half is not there or does not open, of those that may sign next.
+    func unfitStandbys(of keys: [SigningKey]) async -> [String] {
+        var unfit: [String] = []
+        for key in keys where key.isStandby && key.publishedAt != nil {
+            do { try await prove(key, among: keys) } catch { unfit.append(key.kid) }
+        }
+        return unfit
+    }
+
     /// Runs `body`; what was made for it in the token and did not get into the table, since another node was first, is
     /// destroyed there: a token has little room. What a process that ends in between leaves there signs nothing.
     func tidying<R>(_ made: [NewSigningKey], _ body: () async throws -> R) async throws -> R {
@@ -28,7 +37,8 @@ extension SigningKeys {
         } catch {
             result = .failure(error)
         }
-        let known = try await read().keys.map(\.kid)
+        // What was committed stays so, whatever becomes of this look.
+        guard let known = try? await read().keys.map(\.kid) else { return try result.get() }
         for key in inToken where !known.contains(where: { $0.isSameText(as: key.kid) }) {
             try? await onOwnThread { try token.destroy(kid: key.kid) }
         }

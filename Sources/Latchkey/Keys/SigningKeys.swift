@@ -129,26 +129,29 @@ package struct SigningKeys: Sendable {
     @discardableResult
     package func carryOutDue(origin: Origin) async throws -> [KeySchedule.Step] {
         let asked = try await alsoInUse()
-        @Sendable func decide(_ ring: RingReading) -> [KeySchedule.Step] {
-            KeySchedule.due(
-                ring.keys, algorithms: ring.inForce.algorithmsInUse.union(asked), policy: policy(for: ring),
-                clock: ring.clock)
-        }
         let ring = try await read()
-        let first = decide(ring)
+        @Sendable func due(_ ring: RingReading, _ keys: [SigningKey]) -> [KeySchedule.Step] {
+            KeySchedule.due(keys, algorithms: ring.algorithms(asked), policy: policy(for: ring), clock: ring.clock)
+        }
+        let first = due(ring, ring.keys)
         guard !first.isEmpty else { return [] }
-        var born: [NewSigningKey] = []
-        for step in first {
-            switch step {
-            case .publish(let algorithm): born.append(try await generate(algorithm))
-            case .rotate(_, let kid, _), .activate(let kid, _):
-                for key in ring.keys where key.kid.isSameText(as: kid) { try await prove(key, among: ring.keys) }
-            case .stamp, .retire, .part, .remove, .wipe: continue
-            }
+        // A standby that does not open is passed over, and one that cannot be made is left for the next round: neither may
+        // keep all else from being done, for ever.
+        let unfit = first.contains(where: \.takesStandby) ? await unfitStandbys(of: ring.keys) : []
+        let isFit = ring.keys.contains { key in key.isStandby && !unfit.contains { $0.isSameText(as: key.kid) } }
+        @Sendable func decide(_ ring: RingReading) -> [KeySchedule.Step] {
+            // Where none opens it is this node that lacks something: others rotate.
+            guard isFit || unfit.isEmpty else { return due(ring, ring.keys).filter { !$0.takesStandby } }
+            return due(ring, ring.keys.filter { key in !unfit.contains { $0.isSameText(as: key.kid) } })
+        }
+        var (born, failure): ([NewSigningKey], (any Error)?) = ([], nil)
+        for case .publish(let algorithm) in decide(ring) {
+            do { born.append(try await generate(algorithm)) } catch { failure = error }
         }
         let made = born
         let done = try await tidying(made) { try await carryOut(decide, with: made, origin: origin) }
         try await destroyWiped(done, of: ring.keys)
+        if let failure { throw failure }
         return done
     }
 

@@ -17,9 +17,11 @@ package struct SessionRing: Sendable {
         Int16((now.seconds / policy.slotWidth + 1) % 16)
     }
 
-    /// Whether there was one to empty. Not where anything in it may still live, whatever the settings were at its birth.
+    /// Whether there was one to empty. By the earlier of the database's own clock, by which sessions are born and end, and
+    /// what of the steady one is settled: that runs on where the database's was ahead and is right again. Not where anything in it may still live, whatever the settings were at its birth.
     package func emptySpentSlot() async throws -> Bool {
-        let now: Instant = try await database.query("SELECT settled AS now FROM steady_clock()").one().decode("now")
+        let now: Instant = try await database.query("SELECT LEAST(raw, settled) AS now FROM steady_clock()").one()
+            .decode("now")
         let slot = Self.spentSlot(now: now, policy: policy)
         let hasRows: Query = "SELECT EXISTS (SELECT FROM \("sessions", slot: slot)) AS found"
         guard try await database.query(hasRows).one().decode("found", as: Bool.self) else { return false }
@@ -27,8 +29,8 @@ package struct SessionRing: Sendable {
         // is no lock at all.
         let isAlive: Query = """
             SELECT EXISTS (
-                SELECT FROM \("sessions", slot: slot), installation, (SELECT settled FROM steady_clock()) AS c
-                WHERE max_until + longest_access_token * interval '1 second' > c.settled
+                SELECT FROM \("sessions", slot: slot), installation, (SELECT LEAST(raw, settled) AS now FROM steady_clock()) AS c
+                WHERE max_until + longest_access_token * interval '1 second' > c.now
             ) AS found
             """
         let scan: Int64 = 60_000_000_000
