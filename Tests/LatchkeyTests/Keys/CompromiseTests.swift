@@ -126,10 +126,11 @@ import Testing
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
-            // Whoever came after the first one's end had a token that was dead by then.
+            // Whoever came after the first one's end had a token that was dead by then; who waited for two seconds on a busy
+            // machine asks again.
             let done = answers.filter { $0.status == 202 }
-            #expect(answers.allSatisfy { [202, 401].contains($0.status) })
-            #expect(done.count { $0.json["already_compromised"] == false } == 1)
+            #expect(answers.allSatisfy { [202, 401, 503].contains($0.status) }, "\(answers.map(\.status))")
+            #expect(!done.isEmpty && done.count { $0.json["already_compromised"] == false } <= 1)
             let again = try await scene.compromise(kid, on: it.nodes[1])
             #expect(again.status == 202)
             #expect(again.json["already_compromised"] == true)
