@@ -147,7 +147,10 @@ package final class RevocationList: RevocationLookup {
         // the set stays, since an id too many refuses a token and one too few accepts it.
         // A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
         let knownDigest = try head.decodeIfPresent("known_digest", as: Bytes.self)
-        if let known, known.epoch != position.epoch || known.seq > position.seq || knownDigest != digest {
+        // (Behind the beginning of an epoch nothing can have been another, and no batch tells its digest.)
+        if let known,
+            known.epoch != position.epoch || known.seq > position.seq || (known.seq > 0 && knownDigest != digest)
+        {
             state.withLock { state in
                 state.position = nil
                 // Positions of the other history say nothing of this one's entries; the keys stay in the set.
