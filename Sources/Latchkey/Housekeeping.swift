@@ -15,11 +15,14 @@ struct Housekeeping: Service {
 
     /// Returns at graceful shutdown.
     func run() async throws {
-        let entries = RevocationRing(installation.database)
+        let entries = RevocationRing(installation.database, clock: installation.clock)
         let sessions = SessionRing(installation.database, policy: installation.settings.session)
         await cancelWhenGracefulShutdown {
+            // A node that has just started cannot tell a step of the clock from a pause: those that tick have told by then.
+            try? await Task.sleep(for: .seconds(3))
             while !Task.isCancelled {
                 do {
+                    try await installation.revocations.narrow()
                     _ = try await entries.emptySpentSlots()
                     _ = try await sessions.emptySpentSlot()
                     try await entries.forgetOld()

@@ -17,6 +17,7 @@ package struct Installation: Sendable {
     package let revocations: RevocationList
     package let ring: KeyRing
     package let signingKeys: SigningKeys
+    package let compromises: KeyCompromises
     package let users: Users
     package let guesses: Guesses
     package let roles: Roles
@@ -48,9 +49,12 @@ package struct Installation: Sendable {
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
         ring = KeyRing(
-            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys, clock: clock, logger: logger)
+            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
+            algorithm: settings.signingAlgorithm, clock: clock, logger: logger)
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, algorithm: settings.signingAlgorithm)
+            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm)
+        compromises = KeyCompromises(
+            signingKeys, masterKeys: masterKeys, ring: ring, revocations: revocations)
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(

@@ -64,6 +64,7 @@ struct MetricsRoutes: Sendable {
         page.samples(metrics.ended, by: "cause")
         page.family("latchkey_revocations_total", .counter, "Entries this node put on the revocation list, by kind.")
         page.samples(installation.revocations.appended, by: "kind")
+        page.samples(installation.revocations.appendedKeys, by: "kind")
     }
 
     private func hashing(in page: inout Exposition) {
@@ -125,22 +126,27 @@ struct MetricsRoutes: Sendable {
         page.sample(list.count)
         page.family("latchkey_clock_offset_seconds", .gauge, "The database's clock less this machine's.")
         page.sample(installation.clock.offset ?? .nan)
+        page.family("latchkey_clock_steps_total", .counter, "Steps of the database's clock that this node noticed.")
+        page.sample(installation.clock.steps.reading)
+        page.family("latchkey_clock_unsettled", .gauge, "1 while keys and the list wait for a stepped clock to settle.")
+        page.sample(installation.clock.reading.map { $0.isSettled ? 0 : 1 } ?? .nan)
     }
 
     private func keys(in page: inout Exposition) {
-        let now = installation.clock.now()
+        let clock = installation.clock.reading
+        let now = clock?.now
         let keys = installation.ring.keys
         page.family("latchkey_signing_keys", .gauge, "Signing keys by state.")
         for state in SigningKeyState.allCases {
             page.sample(now.map { now in keys.count { $0.state(at: now) == state } } ?? 0, ("state", state.rawValue))
         }
-        guard let now else { return }
-        let lead = installation.settings.keys.publishLead
+        guard let clock else { return }
+        let lead = installation.ring.policyInForce.publishLead
         page.family("latchkey_signing_keys_ripe", .gauge, "Standby keys that a rotation could let sign at once.")
-        page.sample(keys.count { $0.isStandby && $0.ripeAt(lead: lead).map { $0 <= now } == true })
+        page.sample(keys.count { $0.isStandby && $0.ripeAt(lead: lead).map { $0 <= clock.settled } == true })
         page.family("latchkey_signing_key_age_seconds", .gauge, "For how long the active key has signed.")
-        let activeSince = KeySchedule.signer(keys, at: now)?.activatesAt
-        page.sample(activeSince.map { Double(now - $0) / 1e6 } ?? .nan)
+        let signer = KeySchedule.signer(keys, at: clock.now, preferring: installation.settings.signingAlgorithm)
+        page.sample(signer?.activatesAt.map { Double(clock.now - $0) / 1e6 } ?? .nan)
     }
 
     private func process(in page: inout Exposition) {

@@ -23,7 +23,7 @@ package struct Node: Service {
         let ring = installation.ring
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
-            masterKeys: installation.masterKeys.versions,
+            masterKeys: installation.masterKeys.versions, settings: installation.settings.inForce,
             logger: installation.logger
         ) { reading in await ring.follow(reading) }
     }
@@ -49,14 +49,12 @@ package struct Node: Service {
         }
     }
 
-    /// What must be true before a node answers: migrations current, the list's horizon long enough for this node's
-    /// tokens, keys founded, one whole tick done, and a signing key that opens.
+    /// What must be true before a node answers: migrations current, the settings in force as wide as this node's (its
+    /// first tick sees to it), keys founded, the ring read, and a signing key that opens.
     package func prepare() async throws {
         let status = try await installation.migrator.status()
         guard status == .current else { throw StartError.migrations(status) }
-        try await installation.database.query(
-            RevocationSQL.raiseLongestAccessToken(to: installation.settings.accessTokenTTL))
-        try await installation.signingKeys.raiseLongest()
+        try await tick.tick()
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
         try await tick.tick()
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
@@ -93,7 +91,8 @@ package struct Node: Service {
         let group = ServiceGroup(
             services: [
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
-                Housekeeping(installation, logger: logger), management, server,
+                Housekeeping(installation, logger: logger),
+                KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger), management, server,
             ], logger: logger)
         try await group.run()
     }
@@ -138,6 +137,7 @@ package struct Node: Service {
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
         ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
         KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
+        KeyCompromiseAdministration(it.compromises, sessions: it.sessions).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
         return router
     }

@@ -32,6 +32,13 @@ package struct Settings: Sendable {
     package var signingAlgorithm: SignatureAlgorithm
     package var registration: Registration
     package var logLevel: Logger.Level
+
+    /// What outlives this process in tokens and caches.
+    package var inForce: SettingsInForce {
+        SettingsInForce(
+            accessToken: accessTokenTTL, publishLead: keys.publishLead, maxAge: keys.maxAge, leeway: keys.leeway,
+            failover: failover.rawValue, algorithms: [signingAlgorithm.rawValue])
+    }
 }
 
 /// A text that is secret: printed, reflected and dumped as `****`.

@@ -100,17 +100,26 @@ package struct SettingsReader {
             keys: KeyPolicy(
                 publishLead: seconds("key.publishLead", default: isDev ? 45 : 3600, in: 1...31_536_000),
                 maxAge: seconds("jwks.maxAge", default: isDev ? 10 : 300, in: 1...86_400),
-                leeway: seconds("clock.leeway", default: isDev ? 3 : 30, in: 0...600)),
+                leeway: seconds("clock.leeway", default: isDev ? 3 : 30, in: 0...600),
+                rotationInterval: seconds("key.rotationInterval", default: 2_592_000, in: 1...315_360_000)),
             signingAlgorithm: choice("signing.algorithm", default: .rs256, of: [SignatureAlgorithm.rs256]),
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
-        let keys = settings.keys
+        var keys = settings.keys
+        keys.lifetime = settings.accessTokenTTL
         if keys.publishLead < keys.shortestLead {
             problems.append(
                 "LATCHKEY_KEY_PUBLISH_LEAD is \(keys.publishLead): it must be at least LATCHKEY_JWKS_MAX_AGE "
                     + "\(keys.maxAge) + LATCHKEY_CLOCK_LEEWAY \(keys.leeway) + 2 = \(keys.shortestLead), or a key would "
                     + "sign before every verifier knows it")
+        }
+        if keys.rotationInterval < keys.shortestInterval {
+            problems.append(
+                "LATCHKEY_KEY_ROTATION_INTERVAL is \(keys.rotationInterval): it must be at least "
+                    + "LATCHKEY_KEY_PUBLISH_LEAD \(keys.publishLead) + LATCHKEY_ACCESS_TOKEN_TTL \(keys.lifetime) + "
+                    + "LATCHKEY_CLOCK_LEEWAY \(keys.leeway) = \(keys.shortestInterval), or the standbys would not be "
+                    + "ripe again, nor the retired key's last token dead, before the next rotation")
         }
         return settings
     }

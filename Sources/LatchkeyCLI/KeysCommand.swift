@@ -4,7 +4,7 @@ import Latchkey
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "The signing keys and their life.",
-        discussion: "Example: latchkey keys list", subcommands: [List.self, Rotate.self])
+        discussion: "Example: latchkey keys list", subcommands: [List.self, Rotate.self, Compromise.self, Restore.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

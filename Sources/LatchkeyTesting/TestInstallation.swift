@@ -137,8 +137,11 @@ package struct TestInstallation: Sendable {
             (
                 "positions are dense and end at the head",
                 """
-                SELECT (SELECT count(*) FROM revocation_entries) = seq
-                   AND COALESCE((SELECT max(seq) FROM revocation_entries), 0) = seq AS holds FROM feed_head
+                SELECT count(DISTINCT e.seq) = head.seq AND count(e.seq) = head.seq
+                   AND COALESCE(max(e.seq), 0) = head.seq AS holds
+                FROM feed_head AS head
+                     LEFT JOIN (SELECT seq FROM revocation_entries UNION ALL SELECT seq FROM revoked_keys) AS e ON true
+                GROUP BY head.seq
                 """
             ),
             (
@@ -152,7 +155,32 @@ package struct TestInstallation: Sendable {
                 "one key has no successor, and two standbys stand ready",
                 """
                 SELECT count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) = 1
-                   AND count(*) FILTER (WHERE activates_at IS NULL) = 2 AS holds FROM signing_keys
+                   AND count(*) FILTER (WHERE activates_at IS NULL AND compromised_at IS NULL) >= 2 AS holds
+                FROM signing_keys
+                """
+            ),
+            (
+                "a key is compromised while its last entry on the list says so, and each entry stands in the audit log",
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM signing_keys k
+                    WHERE (k.compromised_at IS NOT NULL) <> COALESCE((
+                              SELECT r.kind = 3 FROM revoked_keys r WHERE r.kid = k.kid ORDER BY r.seq DESC LIMIT 1), false))
+                   AND NOT EXISTS (
+                    SELECT FROM revoked_keys r
+                    WHERE (SELECT count(*) FROM revoked_keys s WHERE s.kid = r.kid AND s.kind = r.kind) <> (
+                        SELECT count(*) FROM audit_events a
+                        WHERE a.target = 'key:' || r.kid
+                          AND a.action = CASE r.kind WHEN 3 THEN 'key.compromised' ELSE 'key.restored' END)) AS holds
+                """
+            ),
+            (
+                "no compromised key signs or is to sign",
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM signing_keys
+                    WHERE compromised_at IS NOT NULL AND activates_at IS NOT NULL
+                      AND (retires_at IS NULL OR retires_at > compromised_at)) AS holds
                 """
             ),
             (

@@ -33,6 +33,7 @@ import Testing
         ["users", "create"], ["users", "create", "ada", "--password", "correct horse"], ["users", "grant", "ada"],
         ["users", "set-password", "ada", "correct horse"], ["users", "list", "--limit", "many"], ["sessions", "list"],
         ["sessions", "revoke"], ["roles", "create"], ["keys", "rotate", "--from"], ["keys", "rotate", "kid"],
+        ["keys", "compromise", "kid"], ["keys", "compromise", "--reason", "why"], ["keys", "restore"],
         ["revoke", "--reason", "why"], ["revoke", "--all"], ["revoke", "--all", "--user", "ada", "--reason", "why"],
         ["revoke", "--token", "lkr1.AAAA", "--reason", "why"], ["dev", "--port", "eighty"], ["dev", "installation"],
         ["clients", "create"], ["clients", "create", "x", "--secret", "y"], ["clients", "show"],

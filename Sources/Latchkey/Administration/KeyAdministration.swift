@@ -30,8 +30,10 @@ package struct KeyAdministration: Sendable {
     }
 
     package func list() async throws -> [JSONValue] {
-        let (keys, now) = try await keys.all()
-        return keys.map { $0.json(at: now, lead: policy.publishLead) }
+        let ring = try await keys.read()
+        // What nodes serve by: whoever asks may have another lead.
+        let lead = ring.inForce.publishLead
+        return ring.keys.map { $0.json(at: ring.clock.now, lead: lead) }
     }
 
     /// - Parameter from: nil: the key that signs now. It is named at once, so that two who ask at the same time mean the
@@ -41,8 +43,10 @@ package struct KeyAdministration: Sendable {
         if let kid {
             from = kid
         } else {
-            let (keys, now) = try await keys.all()
-            guard let signer = KeySchedule.signer(keys, at: now) else { throw SigningKeyError.noSigner }
+            let ring = try await keys.read()
+            guard
+                let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: keys.algorithm)
+            else { throw SigningKeyError.noSigner }
             from = signer.kid
         }
         switch try await keys.rotate(from: from, reason: reason, origin: origin) {
@@ -51,9 +55,9 @@ package struct KeyAdministration: Sendable {
                 "kid": .string(kid), "activates_at": .string(RFC3339.text(microseconds: at.microseconds)),
             ]
         case .noRipeStandby(let ripeAt):
-            let (_, now) = try await keys.all()
-            // A key that is not even stamped yet will be within a tick or two.
-            let at = ripeAt ?? now + (policy.publishLead + 1)
+            let ring = try await keys.read()
+            // A key that is not even stamped yet will be within a second or two.
+            let at = ripeAt ?? ring.clock.now + (keys.policy(for: ring).publishLead + 2)
             throw Rejection.noRipeStandby(ripeAt: RFC3339.text(microseconds: at.microseconds))
         case .unknownKey:
             throw Rejection.notFound(what: "signing key that signs or has signed")
@@ -71,7 +75,8 @@ extension SigningKey {
                 ("kid", .string(kid)), ("alg", .string(publicKey.publicKey.algorithm.rawValue)),
                 ("state", .string(state(at: now).rawValue)), ("created_at", time(createdAt)),
                 ("published_at", time(publishedAt)), ("ripe_at", isStandby ? time(ripeAt(lead: lead)) : nil),
-                ("activates_at", time(activatesAt)), ("retires_at", time(retiresAt)), ("removed_at", time(removedAt)),
+                ("activates_at", time(activatesAt)), ("retires_at", time(retiresAt)), ("leaves_at", time(leavesAt)),
+                ("removed_at", time(removedAt)), ("compromised_at", time(compromisedAt)),
             ]))
     }
 }

@@ -34,12 +34,22 @@ package enum Event: Sendable {
     case tokenRevoked(token: String, reason: String?)
     case keyRotated(from: String, to: String, reason: String?)
     case keysFounded(kids: [String])
+    case keyMoved(kid: String, KeyMove)
+    /// `next`: who signs in its place, where it signed.
+    case keyCompromised(kid: String, next: String?, reason: String)
+    case keyRestored(kid: String, reason: String?)
     case clientCreated(client: String, name: String, scopes: [String])
     /// `epoch`, here and below: the `sid` of the client's own tokens, where they ended with this.
     case clientChanged(client: String, scopes: [String], epoch: String?)
     case clientSecretRotated(client: String, oldLives: Int64, epoch: String?)
     case clientDisabled(client: String, epoch: String?, reason: String?)
     case clientEnabled(client: String)
+
+    /// A step of the schedule: into the JWKS (`published`), read there (`stamped`), the first of its algorithm (`activated`)
+    /// or the last (`retired`), its last token's end known (`parted`), out of the JWKS (`removed`), destroyed (`wiped`).
+    package enum KeyMove: String, Sendable {
+        case published, stamped, activated, retired, parted, removed, wiped
+    }
 
     /// A stable word.
     package var action: String {
@@ -59,6 +69,9 @@ package enum Event: Sendable {
         case .tokenRevoked: "token.revoked"
         case .keyRotated: "key.rotated"
         case .keysFounded: "key.founded"
+        case .keyMoved(_, let move): "key.\(move.rawValue)"
+        case .keyCompromised: "key.compromised"
+        case .keyRestored: "key.restored"
         case .clientCreated: "client.created"
         case .clientChanged: "client.changed"
         case .clientSecretRotated: "client.secret-rotated"
@@ -80,6 +93,8 @@ package enum Event: Sendable {
         case .tokenRevoked(let token, _): "token:\(token)"
         case .keyRotated(_, let to, _): "key:\(to)"
         case .keysFounded: "key:all"
+        case .keyMoved(let kid, _): "key:\(kid)"
+        case .keyCompromised(let kid, _, _), .keyRestored(let kid, _): "key:\(kid)"
         case .clientCreated(let client, _, _), .clientChanged(let client, _, _),
             .clientSecretRotated(let client, _, _), .clientDisabled(let client, _, _), .clientEnabled(let client):
             "client:\(client)"
@@ -101,7 +116,10 @@ package enum Event: Sendable {
         case .roleCreated(_, let scopes), .roleChanged(_, let scopes): with([("scopes", list(scopes))])
         case .sessionRevoked(_, let cause, let reason): with([("cause", .string(cause)), ("reason", text(reason))])
         case .keyRotated(let from, _, let reason): with([("from", .string(from)), ("reason", text(reason))])
+        case .keyMoved: with([])
         case .keysFounded(let kids): with([("kids", list(kids))])
+        case .keyCompromised(_, let next, let reason): with([("next", text(next)), ("reason", .string(reason))])
+        case .keyRestored(_, let reason): with([("reason", text(reason))])
         case .clientCreated(_, let name, let scopes): with([("name", .string(name)), ("scopes", list(scopes))])
         case .clientChanged(_, let scopes, let epoch): with([("scopes", list(scopes)), ("sid", text(epoch))])
         case .clientSecretRotated(_, let seconds, let epoch):

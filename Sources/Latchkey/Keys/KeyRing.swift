@@ -52,25 +52,33 @@ package final class KeyRing: Sendable {
         var snapshot: Snapshot?
         /// The snapshot was the database's at this instant.
         var confirmedAt: BootInstant?
+        var inForce: SettingsInForce?
         var opened: [String: PrivateKey] = [:]
+        /// What was logged as not opening.
+        var closed: Set<String> = []
     }
 
     private let database: Database
     private let pulse: Database
     private let masterKeys: MasterKeys
     package let policy: KeyPolicy
+    private let algorithm: SignatureAlgorithm
     private let clock: NodeClock
     private let logger: Logger
     private let state = Mutex(State())
 
+    /// - Parameters:
+    ///   - policy: this node's own: by it alone it says how long its answers may be kept.
+    ///   - algorithm: which signs what nobody asks another for.
     package init(
-        _ database: Database, pulse: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock,
-        logger: Logger
+        _ database: Database, pulse: Database, masterKeys: MasterKeys, policy: KeyPolicy,
+        algorithm: SignatureAlgorithm = .rs256, clock: NodeClock, logger: Logger
     ) {
         self.database = database
         self.pulse = pulse
         self.masterKeys = masterKeys
         self.policy = policy
+        self.algorithm = algorithm
         self.clock = clock
         self.logger = logger
     }
@@ -84,7 +92,7 @@ package final class KeyRing: Sendable {
     package var jwks: EncodedJWKS? {
         state.withLock { state in
             guard let snapshot = state.snapshot, let confirmedAt = state.confirmedAt,
-                BootInstant.now() - confirmedAt < policy.longestRingAge * 1_000_000_000
+                policy.serves(ringAged: BootInstant.now() - confirmedAt)
             else { return nil }
             return snapshot.jwks
         }
@@ -93,9 +101,8 @@ package final class KeyRing: Sendable {
     /// Called after every reading of the node's tick, with the version it saw.
     package func follow(_ reading: RevocationList.Reading) async {
         do {
+            state.withLock { $0.inForce = reading.inForce }
             try await reload(atLeast: reading.keyRingVersion, begun: reading.begun)
-            let unstamped = keys.filter { $0.publishedAt == nil }.map(\.kid)
-            if !unstamped.isEmpty { try await pulse.query(SigningKeySQL.stamp(unstamped)) }
         } catch {
             logger.error("the key ring could not be read", metadata: ["error": "\(error)"])
         }
@@ -103,7 +110,7 @@ package final class KeyRing: Sendable {
 
     /// Makes sure that the snapshot is not older than `version`.
     private func reload(atLeast version: Int64, begun: BootInstant) async throws(PostgresError) {
-        let now = clock.now()
+        let now = clock.reading?.now
         let isCurrent = state.withLock { state in
             guard let snapshot = state.snapshot, snapshot.version >= version else { return false }
             if let expires = snapshot.expires, let now, expires <= now {
@@ -135,28 +142,71 @@ package final class KeyRing: Sendable {
             guard state.snapshot.map({ $0.version <= snapshot.version }) ?? true else { return }
             state.snapshot = snapshot
             state.confirmedAt = begun
-            state.opened = state.opened.filter { kid, _ in keys.contains { $0.kid == kid } }
+            let usable = Set(keys.filter { $0.sealed != nil && $0.compromisedAt == nil }.map(\.kid))
+            state.opened = state.opened.filter { usable.contains($0.key) }
+            state.closed = []
+        }
+    }
+
+    /// The widest policy that counts, as the last tick read it.
+    package var policyInForce: KeyPolicy {
+        state.withLock { $0.inForce }.map { policy.widened(by: $0) } ?? policy
+    }
+
+    /// Whether the schedule asks for something, as far as this node's memory tells.
+    package var isDue: Bool {
+        guard let clock = clock.reading else { return false }
+        return state.withLock { state in
+            guard let snapshot = state.snapshot, let inForce = state.inForce else { return false }
+            // Those of clients have keys already, or are found by the next round.
+            let known = Set(snapshot.keys.filter(\.isLastSigner).map(\.algorithm))
+            return !KeySchedule.due(
+                snapshot.keys, algorithms: inForce.algorithmsInUse.union(known), policy: policy.widened(by: inForce),
+                clock: clock
+            ).isEmpty
         }
     }
 
     /// The key that signs what was issued at `instant` by a statement that saw this version of the ring: the snapshot is
     /// read again first where it is older, so that no node signs on with a key that was rotated away.
-    package func signer(at instant: Instant, version: Int64) async throws -> (kid: String, key: PrivateKey) {
+    ///
+    /// The instant is a token's `iat`. Where the database's clock was stepped back behind what this node has read, the
+    /// key of the steady clock signs: the one of that earlier time may be wiped.
+    ///
+    /// - Parameter wanted: the algorithm that a client asks for; nil: the setting's.
+    /// - Throws: `Rejection.unavailable` where the key does not open: none signs in its place.
+    package func signer(
+        at instant: Instant, version: Int64, algorithm wanted: SignatureAlgorithm? = nil
+    ) async throws -> (kid: String, key: PrivateKey) {
         if state.withLock({ ($0.snapshot?.version ?? -1) < version }) { try await load(on: database) }
-        let (signer, opened) = state.withLock { state in
-            let signer = KeySchedule.signer(state.snapshot?.keys ?? [], at: instant)
-            return (signer, signer.flatMap { state.opened[$0.kid] })
+        let steady = max(instant, clock.largest ?? instant)
+        let signer = state.withLock { state in
+            KeySchedule.signer(state.snapshot?.keys ?? [], at: steady, preferring: wanted ?? algorithm)
         }
-        guard let signer else { throw SigningKeyError.noSigner }
-        if let opened { return (signer.kid, opened) }
-        let key = try signer.open(with: masterKeys)
-        state.withLock { $0.opened[signer.kid] = key }
+        guard let signer, let key = open(signer) else { throw Rejection.unavailable(retryAfter: 1) }
         return (signer.kid, key)
     }
 
-    /// Whether this node could sign now: part of readiness.
+    private func open(_ signer: SigningKey) -> PrivateKey? {
+        if let opened = state.withLock({ $0.opened[signer.kid] }) { return opened }
+        do {
+            let key = try signer.open(with: masterKeys)
+            state.withLock { $0.opened[signer.kid] = key }
+            return key
+        } catch {
+            // Once for each reading of the ring: every login comes by here.
+            if state.withLock({ $0.closed.insert(signer.kid).inserted }) {
+                let text = (error as? SigningKeyError)?.description ?? "\(type(of: error))"
+                logger.error("the signing key does not open", metadata: ["error": "\(text)"])
+            }
+            return nil
+        }
+    }
+
+    /// Whether this node could sign now, by every algorithm that signs: part of readiness.
     package func canSign() async -> Bool {
-        guard let now = clock.now() else { return false }
-        return (try? await signer(at: now, version: 0)) != nil
+        guard let now = clock.reading?.now else { return false }
+        let active = keys.filter { $0.state(at: now) == .active }
+        return !active.isEmpty && active.allSatisfy { open($0) != nil }
     }
 }

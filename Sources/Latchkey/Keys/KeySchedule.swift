@@ -1,66 +1,63 @@
 import JOSE
+package import LibCrypto
 package import Postgres
 
-/// The settings that a key's life depends on, in seconds.
-package struct KeyPolicy: Sendable {
-    /// How long a key stands in the JWKS before it signs.
-    package var publishLead: Int64
-    /// `Cache-Control: max-age` of the JWKS.
-    package var maxAge: Int64
-    /// How far a verifier's clock may differ.
-    package var leeway: Int64
-
-    package init(publishLead: Int64, maxAge: Int64, leeway: Int64) {
-        self.publishLead = publishLead
-        self.maxAge = maxAge
-        self.leeway = leeway
-    }
-
-    /// The lead must outlast a verifier's cache, the leeway, and the two seconds between a rotation and its instant:
-    /// else a key would sign that a verifier does not know yet.
-    package var shortestLead: Int64 { maxAge + leeway + 2 }
-
-    /// A ring older than this might lack a key that is about to sign, and is no longer served.
-    package var longestRingAge: Int64 { publishLead - maxAge - leeway }
-}
-
-/// Pure decisions over the keys, the policy and `now`.
+/// Pure decisions over the keys, the policy and the clock: who signs, who signs next, and what is due. The same ones
+/// serve the founding, the worker, whoever rotates by hand and the day a key leaks.
+///
+/// Each algorithm has a life of its own: one last signer (it has no successor yet) and two standbys. What is stamped
+/// takes the clock as it is; what becomes due goes by the part of it that is settled, so that a step of the database's
+/// clock ripens, rotates, removes and wipes nothing.
 package enum KeySchedule {
-    /// From the answer to the instant of change, so that every node has read the new ring by then.
+    /// From the answer to the instant of change, so that every node has read the new ring by then. Seconds.
     package static let activationDelay: Int64 = 2
 
-    package enum Rotation: Sendable, Equatable {
-        /// `next` signs from `at`, when `from` retires.
-        case rotate(from: String, to: String, at: Instant)
-        /// It has been rotated away from already: by whoever asked at the same time.
-        case alreadyRotated(to: String, at: Instant)
-        /// nil: not even one that has been stamped.
-        case noRipeStandby(ripeAt: Instant?)
-        case unknownKey
-    }
+    /// So many keys always stand ready in the JWKS, so that a rotation can act at once, and another one right after it.
+    package static let standbys = 2
 
-    /// - Parameter from: the key to rotate away from.
-    package static func rotation(_ keys: [SigningKey], from kid: String, policy: KeyPolicy, now: Instant) -> Rotation {
-        guard let last = keys.first(where: { $0.activatesAt != nil && $0.retiresAt == nil && $0.compromisedAt == nil }),
-            let lastSince = last.activatesAt
-        else { return .noRipeStandby(ripeAt: nil) }
-        guard last.kid.isSameText(as: kid) else {
-            let wasSigning = keys.contains { $0.kid.isSameText(as: kid) && $0.activatesAt != nil }
-            return wasSigning ? .alreadyRotated(to: last.kid, at: lastSince) : .unknownKey
-        }
-        let standbys = keys.filter(\.isStandby)
-            .compactMap { key in
-                key.ripeAt(lead: policy.publishLead).map { (kid: key.kid, ripeAt: $0, born: key.createdAt) }
+    /// The key that signs with its own algorithm what is issued at `instant`.
+    ///
+    /// Where no key's time holds the instant (the key of that time was compromised) it is the next one: there is never
+    /// nobody, as long as one has no successor.
+    package static func signer(
+        _ keys: [SigningKey], at instant: Instant, algorithm: SignatureAlgorithm
+    ) -> SigningKey? {
+        let own = keys.filter { $0.algorithm == algorithm }
+        return own.first { $0.state(at: instant) == .active }
+            ?? own.filter {
+                $0.begins(after: instant) && own.contains { $0.activatesAt.map { $0 <= instant } ?? false }
             }
-            .sorted { ($0.ripeAt, $0.born, $0.kid) < ($1.ripeAt, $1.born, $1.kid) }
-        guard let next = standbys.first else { return .noRipeStandby(ripeAt: nil) }
-        guard next.ripeAt <= now else { return .noRipeStandby(ripeAt: next.ripeAt) }
-        // A key that is itself about to begin signs first: its successor's instant is never the earlier one.
-        return .rotate(from: kid, to: next.kid, at: max(now + activationDelay, lastSince))
+            .min { order($0.activatesAt, $1.activatesAt) }
     }
 
-    /// The key that signs what is issued at `instant`.
-    package static func signer(_ keys: [SigningKey], at instant: Instant) -> SigningKey? {
-        keys.first { $0.state(at: instant) == .active }
+    /// The key that signs what is issued at `instant` for whoever wants `algorithm`. One that has just come into use has
+    /// no ripe key yet: until it has, RS256 signs on, which every verifier must know (RFC 9068 §2.1), or the algorithm
+    /// that has signed longest.
+    package static func signer(
+        _ keys: [SigningKey], at instant: Instant, preferring algorithm: SignatureAlgorithm
+    ) -> SigningKey? {
+        if let own = signer(keys, at: instant, algorithm: algorithm) { return own }
+        if let common = signer(keys, at: instant, algorithm: .rs256) { return common }
+        return SignatureAlgorithm.allCases
+            .compactMap { signer(keys, at: instant, algorithm: $0) }
+            .min { order($0.activatesAt, $1.activatesAt) }
+    }
+
+    /// Of one algorithm: the key that signs and has no successor yet, though it may be about to begin.
+    static func lastSigner(_ keys: [SigningKey], _ algorithm: SignatureAlgorithm) -> SigningKey? {
+        keys.first { $0.algorithm == algorithm && $0.isLastSigner }
+    }
+
+    /// The standbys of an algorithm in the order in which they will sign: the first to ripen goes first, and of twins
+    /// the one that all nodes choose alike. One that is not even stamped comes last.
+    static func line(_ keys: [SigningKey], _ algorithm: SignatureAlgorithm, _ policy: KeyPolicy) -> [SigningKey] {
+        func rank(_ key: SigningKey) -> (Instant, Instant, String) {
+            (key.ripeAt(lead: policy.publishLead) ?? Instant(microseconds: .max), key.createdAt, key.kid)
+        }
+        return keys.filter { $0.isStandby && $0.algorithm == algorithm }.sorted { rank($0) < rank($1) }
+    }
+
+    private static func order(_ a: Instant?, _ b: Instant?) -> Bool {
+        (a ?? Instant(microseconds: .max)) < (b ?? Instant(microseconds: .max))
     }
 }

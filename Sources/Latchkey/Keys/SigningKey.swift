@@ -1,5 +1,5 @@
 package import JOSE
-import LibCrypto
+package import LibCrypto
 package import Postgres
 
 /// How a signing key stands at an instant. Nothing is stored: it is read off the clock, so that all nodes change over
@@ -29,8 +29,13 @@ package struct SigningKey: Sendable {
     package let publishedAt: Instant?
     package let activatesAt: Instant?
     package let retiresAt: Instant?
+    /// When the last token it signed is dead for everybody; nil until a transaction later than its retirement has seen
+    /// that committed.
+    package let leavesAt: Instant?
     package let removedAt: Instant?
     package let compromisedAt: Instant?
+
+    package var algorithm: SignatureAlgorithm { publicKey.publicKey.algorithm }
 
     package func state(at now: Instant) -> SigningKeyState {
         if compromisedAt != nil { return .compromised }
@@ -55,5 +60,10 @@ package struct SigningKey: Sendable {
     }
 
     /// Neither signing nor chosen to.
-    package var isStandby: Bool { activatesAt == nil && compromisedAt == nil }
+    package var isStandby: Bool { activatesAt == nil && removedAt == nil && compromisedAt == nil }
+
+    /// It signs, or is about to, and has no successor yet.
+    var isLastSigner: Bool { activatesAt != nil && retiresAt == nil && compromisedAt == nil }
+
+    func begins(after instant: Instant) -> Bool { activatesAt.map { $0 > instant } ?? false && compromisedAt == nil }
 }

@@ -4,11 +4,11 @@ import Postgres
 
 /// Every statement on `signing_keys` and `key_ring`.
 enum SigningKeySQL {
-    static let version: Query = "SELECT version, clock_timestamp() AS now FROM key_ring"
+    static let version: Query = "SELECT version, steady AS now FROM key_ring, steady_clock()"
 
     static let all: Query = """
         SELECT kid, algorithm, public_jwk, sealed, master_key_version, founding, created_at, published_at, activates_at,
-               retires_at, removed_at, compromised_at
+               retires_at, leaves_at, removed_at, compromised_at
         FROM signing_keys
         ORDER BY created_at, kid
         """
@@ -19,10 +19,6 @@ enum SigningKeySQL {
     static let raiseVersion: Query = """
         UPDATE key_ring SET version = version + 1
         RETURNING version, pg_notify('latchkey_revocations', '') IS NULL AS notified
-        """
-
-    static let now: Query = """
-        SELECT clock_timestamp() AS now, longest_access_token, longest_publish_lead, longest_leeway FROM installation
         """
 
     static func insert(_ key: NewSigningKey, founding: Bool) -> Query {
@@ -39,30 +35,39 @@ enum SigningKeySQL {
         """
         UPDATE signing_keys
         SET published_at = at.now, activates_at = CASE WHEN kid = \(kid) THEN at.now END
-        FROM (SELECT clock_timestamp() AS now) AS at
+        FROM (SELECT steady AS now FROM steady_clock()) AS at
         WHERE founding AND published_at IS NULL
         """
     }
 
-    /// Stamps keys that this node has read committed, and raises the ring's version where it stamped one.
-    static func stamp(_ kids: [String]) -> Query {
+    /// The key is read committed, by a transaction later than the one that made it.
+    static func stamp(_ kid: String, at: Instant) -> Query {
+        "UPDATE signing_keys SET published_at = \(at) WHERE kid = \(kid) AND published_at IS NULL"
+    }
+
+    /// The last signer of its algorithm has a successor from `at` on.
+    static func retire(_ kid: String, at: Instant) -> Query {
         """
-        WITH stamped AS (
-            UPDATE signing_keys SET published_at = clock_timestamp()
-            WHERE kid = ANY (\(kids)) AND published_at IS NULL
-            RETURNING kid
-        )
-        UPDATE key_ring SET version = version + 1
-        WHERE EXISTS (SELECT FROM stamped)
+        UPDATE signing_keys SET retires_at = \(at)
+        WHERE kid = \(kid) AND activates_at IS NOT NULL AND retires_at IS NULL
         """
     }
 
-    /// The last signer retires and leaves the JWKS once the last token it signed has expired for the slowest clock.
-    static func retire(_ kid: String, at: Instant, removedAt: Instant) -> Query {
+    /// The retirement is read committed.
+    static func part(_ kid: String, leavesAt: Instant) -> Query {
         """
-        UPDATE signing_keys SET retires_at = \(at), removed_at = \(removedAt)
-        WHERE kid = \(kid) AND activates_at IS NOT NULL AND retires_at IS NULL
+        UPDATE signing_keys SET leaves_at = \(leavesAt)
+        WHERE kid = \(kid) AND retires_at IS NOT NULL AND leaves_at IS NULL
         """
+    }
+
+    static func remove(_ kid: String, at: Instant) -> Query {
+        "UPDATE signing_keys SET removed_at = \(at) WHERE kid = \(kid) AND removed_at IS NULL"
+    }
+
+    /// The private half is gone for good; the public one stays, so that the audit log's `kid` means something.
+    static func wipe(_ kid: String) -> Query {
+        "UPDATE signing_keys SET sealed = NULL WHERE kid = \(kid) AND sealed IS NOT NULL"
     }
 
     static func activate(_ kid: String, at: Instant) -> Query {
@@ -88,6 +93,7 @@ extension SigningKey {
         publishedAt = try row.decodeIfPresent("published_at")
         activatesAt = try row.decodeIfPresent("activates_at")
         retiresAt = try row.decodeIfPresent("retires_at")
+        leavesAt = try row.decodeIfPresent("leaves_at")
         removedAt = try row.decodeIfPresent("removed_at")
         compromisedAt = try row.decodeIfPresent("compromised_at")
     }

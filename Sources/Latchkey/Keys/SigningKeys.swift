@@ -1,60 +1,68 @@
-import JOSE
 import Foundation
+import JOSE
 package import LibCrypto
 package import Postgres
 
-/// The life of the signing keys: founded once, rotated by hand. The list of them, their states and the JWKS are read
-/// through `KeyRing`.
+/// The life of the signing keys: founded once, rotated by schedule or by hand, removed and wiped. What is due is decided
+/// by `KeySchedule`; this room carries it out, each time in one transaction under the ring's lock, in which everything is
+/// decided again: of several nodes one acts. The list of the keys, their states and the JWKS are read through `KeyRing`.
 package struct SigningKeys: Sendable {
-    /// So many keys always stand ready in the JWKS, so that a rotation can act at once, and another one right after it.
-    package static let standbys = 2
-
     private let database: Database
     private let masterKeys: MasterKeys
     private let policy: KeyPolicy
-    private let algorithm: SignatureAlgorithm
+    private let clock: NodeClock
+    package let algorithm: SignatureAlgorithm
+    /// The algorithms that are in use beside those of the nodes' settings.
+    private let alsoInUse: @Sendable () async throws -> Set<SignatureAlgorithm>
 
+    /// - Parameters:
+    ///   - policy: this process's own; what stands in the database is wider, or becomes so before a node serves.
+    ///   - clock: holds the database's against this machine's.
+    ///   - algorithm: of the keys of an empty installation.
     package init(
-        _ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, algorithm: SignatureAlgorithm
+        _ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock,
+        algorithm: SignatureAlgorithm,
+        alsoInUse: @escaping @Sendable () async throws -> Set<SignatureAlgorithm> = { [] }
     ) {
         self.database = database
         self.masterKeys = masterKeys
         self.policy = policy
+        self.clock = clock
         self.algorithm = algorithm
+        self.alsoInUse = alsoInUse
+    }
+
+    package func read() async throws(PostgresError) -> RingReading {
+        let begun = BootInstant.now()
+        return try RingReading(try await database.batch(RingReading.statements), begun: begun)
     }
 
     package func all() async throws(PostgresError) -> (keys: [SigningKey], now: Instant) {
-        let results = try await database.batch([SigningKeySQL.all, SigningKeySQL.now])
-        var keys: [SigningKey] = []
-        for row in results[0].rows { keys.append(try SigningKey(row)) }
-        return (keys, try results[1].one().decode("now"))
+        let ring = try await read()
+        return (ring.keys, ring.clock.now)
     }
 
-    /// The policy that nodes serve by may be wider than that of whoever rotates: a command may run with other settings.
-    /// The wider one holds, or a key would sign that a verifier does not know yet, or leave while its tokens live.
-    private func widened(by row: ResultSet.Row) throws(PostgresError) -> KeyPolicy {
-        var policy = policy
-        policy.publishLead = max(policy.publishLead, try row.decode("longest_publish_lead"))
-        policy.leeway = max(policy.leeway, try row.decode("longest_leeway"))
-        return policy
+    /// The policy by which a decision on that reading is made: that of nodes is wider than a command's own may be.
+    package func policy(for ring: RingReading) -> KeyPolicy { policy.widened(by: ring.inForce) }
+
+    /// Where the database's clock was stepped and no tick has told of it yet, nothing is decided.
+    package struct ClockStepped: Error {}
+
+    /// Runs `body` in a transaction that holds the ring's lock, on what is read behind it.
+    package func underLock<R: Sendable>(
+        _ body: @Sendable (Transaction, RingReading) async throws -> R
+    ) async throws -> R {
+        try await database.transaction { transaction in
+            // The lock may be waited for: the clock is held against this machine's from there on.
+            try await transaction.query(SigningKeySQL.lockRing)
+            let begun = BootInstant.now()
+            let ring = try RingReading(try await transaction.batch(RingReading.statements), begun: begun)
+            guard clock.agrees(with: ring.sample) else { throw ClockStepped() }
+            return try await body(transaction, ring)
+        }
     }
 
-    private func readForRotation() async throws(PostgresError) -> (keys: [SigningKey], policy: KeyPolicy, now: Instant)
-    {
-        let results = try await database.batch([SigningKeySQL.all, SigningKeySQL.now])
-        var keys: [SigningKey] = []
-        for row in results[0].rows { keys.append(try SigningKey(row)) }
-        let row = try results[1].one()
-        return (keys, try widened(by: row), try row.decode("now"))
-    }
-
-    /// Called before a node serves by `policy`; never lowered here.
-    package func raiseLongest() async throws(PostgresError) {
-        try await database.query(RevocationSQL.raiseLongest(lead: policy.publishLead, leeway: policy.leeway))
-    }
-
-    private func generate() async throws -> NewSigningKey {
-        let algorithm = algorithm
+    private func generate(_ algorithm: SignatureAlgorithm) async throws -> NewSigningKey {
         let masterKeys = masterKeys
         return try await withCheckedThrowingContinuation { continuation in
             // RSA primes may take a second: a thread for that alone, not one that signs tokens.
@@ -67,11 +75,10 @@ package struct SigningKeys: Sendable {
     package func found(origin: Origin) async throws {
         guard try await all().keys.isEmpty else { return }
         var born: [NewSigningKey] = []
-        for _ in 0...Self.standbys { born.append(try await generate()) }
+        for _ in 0...KeySchedule.standbys { born.append(try await generate(algorithm)) }
         let keys = born
-        try await database.transaction { transaction in
-            let results = try await transaction.batch([SigningKeySQL.lockRing, SigningKeySQL.all])
-            guard results[1].count == 0, let first = keys.first else { return }
+        try await underLock { transaction, ring in
+            guard ring.keys.isEmpty, let first = keys.first else { return }
             var statements = keys.map { SigningKeySQL.insert($0, founding: true) }
             statements += [SigningKeySQL.found(active: first.kid), SigningKeySQL.raiseVersion]
             statements.append(Event.keysFounded(kids: keys.map(\.kid)).row(origin))
@@ -81,36 +88,83 @@ package struct SigningKeys: Sendable {
 
     /// Rotates away from `kid`: a ripe standby signs from two seconds on, and a new standby is published.
     ///
-    /// The new key is generated before the transaction and everything is decided again inside it, under the ring's lock.
     /// - Throws: nothing of its own; what cannot be done now is an outcome.
     package func rotate(from kid: String, reason: String?, origin: Origin) async throws -> KeySchedule.Rotation {
-        let (keys, policy, now) = try await readForRotation()
-        let first = KeySchedule.rotation(keys, from: kid, policy: policy, now: now)
+        func decide(_ ring: RingReading) -> KeySchedule.Rotation {
+            KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
+        }
+        let ring = try await read()
+        let first = decide(ring)
         guard case .rotate(_, let next, _) = first else { return first }
+        guard let key = ring.keys.first(where: { $0.kid.isSameText(as: next) }) else { return first }
         // With another installation's master keys the standby made below would open for no node once it signs.
-        for key in keys where key.kid.isSameText(as: next) { _ = try key.open(with: masterKeys) }
-        let standby = try await generate()
-        return try await database.transaction { transaction in
-            let results = try await transaction.batch([SigningKeySQL.lockRing, SigningKeySQL.all, SigningKeySQL.now])
-            var keys: [SigningKey] = []
-            for row in results[1].rows { keys.append(try SigningKey(row)) }
-            let clock = try results[2].one()
-            let policy = try widened(by: clock)
-            let rotation = KeySchedule.rotation(keys, from: kid, policy: policy, now: try clock.decode("now"))
+        _ = try key.open(with: masterKeys)
+        let standby = try await generate(key.algorithm)
+        return try await underLock { transaction, ring in
+            let rotation = decide(ring)
             guard case .rotate(let from, let to, let at) = rotation else { return rotation }
-            let longest: Int64 = try clock.decode("longest_access_token")
-            let changed = try await transaction.batch([
-                SigningKeySQL.retire(from, at: at, removedAt: at + (longest + policy.leeway)),
-                SigningKeySQL.activate(to, at: at),
-            ])
-            guard changed.allSatisfy({ $0.affected == 1 }) else {
-                throw PostgresError.unexpectedRowCount(changed.map(\.affected).reduce(0, +))
-            }
-            try await transaction.commit([
-                SigningKeySQL.insert(standby, founding: false), SigningKeySQL.raiseVersion,
-                Event.keyRotated(from: from, to: to, reason: reason).row(origin),
-            ])
+            try await commit([.rotate(from: from, to: to, at: at), .publish(standby)], reason, origin, transaction)
             return rotation
         }
     }
+
+    /// Carries out what is due by the schedule. Keys are generated before the transaction.
+    ///
+    /// - Returns: what was done; empty where nothing was due, or another node was first.
+    @discardableResult
+    package func carryOutDue(origin: Origin) async throws -> [KeySchedule.Step] {
+        let asked = try await alsoInUse()
+        func decide(_ ring: RingReading) -> [KeySchedule.Step] {
+            KeySchedule.due(
+                ring.keys, algorithms: ring.inForce.algorithmsInUse.union(asked), policy: policy(for: ring),
+                clock: ring.clock)
+        }
+        let ring = try await read()
+        let first = decide(ring)
+        guard !first.isEmpty else { return [] }
+        var born: [NewSigningKey] = []
+        for step in first {
+            switch step {
+            case .publish(let algorithm): born.append(try await generate(algorithm))
+            case .rotate(_, let kid, _), .activate(let kid, _):
+                for key in ring.keys where key.kid.isSameText(as: kid) { _ = try key.open(with: masterKeys) }
+            case .stamp, .retire, .part, .remove, .wipe: continue
+            }
+        }
+        let made = born
+        return try await underLock { transaction, ring in
+            var left = made
+            let planned = decide(ring).map { step in
+                (step: step, change: KeyChange(step, at: ring.clock.now, from: &left))
+            }
+            // A rotation without a new standby behind it waits for the next round.
+            let isShort = planned.contains { $0.change == nil }
+            var done: [KeySchedule.Step] = []
+            var changes: [KeyChange] = []
+            for (step, change) in planned {
+                guard let change, !(isShort && step.takesStandby) else { continue }
+                done.append(step)
+                changes.append(change)
+            }
+            guard !changes.isEmpty else { return [] }
+            try await commit(changes, "schedule", origin, transaction)
+            return done
+        }
+    }
+
+    private func commit(
+        _ changes: [KeyChange], _ reason: String?, _ origin: Origin, _ transaction: Transaction
+    ) async throws {
+        let statements = changes.flatMap(\.statements)
+        for result in try await transaction.batch(statements) where result.affected != 1 {
+            throw PostgresError.unexpectedRowCount(result.affected)
+        }
+        try await transaction.commit(
+            changes.map { $0.event(reason: reason).row(origin) } + [SigningKeySQL.raiseVersion])
+    }
+}
+
+extension SettingsInForce {
+    /// Those that this version knows.
+    var algorithmsInUse: Set<SignatureAlgorithm> { Set(algorithms.compactMap { SignatureAlgorithm(rawValue: $0) }) }
 }

@@ -138,16 +138,14 @@ package struct Doctor: Sendable {
         return Verdicts.nodes(rows, held: try? masterKeys.get().versions)
     }
 
-    private func keys() async throws -> (keys: [SigningKey], now: Instant) {
-        let results = try await database.batch([SigningKeySQL.all, DoctorSQL.now])
-        var keys: [SigningKey] = []
-        for row in results[0].rows { keys.append(try SigningKey(row)) }
-        return (keys, try results[1].one().decode("now"))
+    private func keys() async throws -> RingReading {
+        let begun = BootInstant.now()
+        return try RingReading(try await database.batch(RingReading.statements), begun: begun)
     }
 
     private func signingKey() async throws -> Finding {
-        let (keys, now) = try await keys()
-        guard let signer = KeySchedule.signer(keys, at: now) else {
+        let ring = try await keys()
+        guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: .rs256) else {
             return Finding(.signingKey, .fail, "no key is active", advice: "start a node: it founds the keys")
         }
         guard let masterKeys = try? masterKeys.get(), (try? signer.open(with: masterKeys)) != nil else {
@@ -159,8 +157,10 @@ package struct Doctor: Sendable {
     }
 
     private func keySchedule() async throws -> Finding {
-        let (keys, now) = try await keys()
-        return Verdicts.keySchedule(keys, lead: settings.publishLead, now: now)
+        let ring = try await keys()
+        // By what nodes serve by, or this command would where none has.
+        let lead = max(ring.inForce.publishLead, settings.publishLead)
+        return Verdicts.keySchedule(ring.keys, lead: lead, now: ring.clock.now)
     }
 
     private func feed() async throws -> Finding {

@@ -125,18 +125,20 @@ package enum Verdicts {
     }
 
     package static func keySchedule(_ keys: [SigningKey], lead: Int64, now: Instant) -> Finding {
-        let standbys = keys.filter(\.isStandby)
+        let signer = KeySchedule.signer(keys, at: now, preferring: .rs256)
+        let standbys = keys.filter { $0.isStandby && $0.algorithm == (signer?.algorithm ?? .rs256) }
         let ripeAt = standbys.compactMap { $0.ripeAt(lead: lead) }.sorted()
         let ripe = ripeAt.filter { $0 <= now }.count
-        let since = KeySchedule.signer(keys, at: now)?.activatesAt
+        let since = signer?.activatesAt
         var text = since.map { "the active key has signed for \(span(now - $0))" } ?? "no key is active"
         text += "; \(standbys.count) standbys, \(ripe) ripe"
         if let next = ripeAt.first(where: { $0 > now }) { text += ", the next in \(span(next - now))" }
         if since == nil {
             return Finding(.keySchedule, .fail, text, advice: "start a node: it founds the keys of an empty database")
         }
-        if standbys.count < SigningKeys.standbys {
-            return Finding(.keySchedule, .fail, text, advice: "restore the signing keys from a backup of the database")
+        if standbys.count < KeySchedule.standbys {
+            return Finding(
+                .keySchedule, .fail, text, advice: "a node publishes what is missing within seconds: see its log")
         }
         if ripe == 0 {
             return Finding(

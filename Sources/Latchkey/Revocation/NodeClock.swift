@@ -22,22 +22,50 @@ package struct BootInstant: Sendable, Comparable {
     package static func - (a: BootInstant, b: BootInstant) -> Int64 { a.nanoseconds - b.nanoseconds }
 }
 
-/// The one clock, the database's, carried between ticks on this machine's boot clock.
+/// The one clock, the database's, carried between ticks on this machine's boot clock: as it is, for tokens, and steady,
+/// for keys and entries.
 package final class NodeClock: Sendable {
-    private struct Anchor {
-        let database: Instant
-        let boot: BootInstant
+    private struct State {
+        var database: (time: Instant, boot: BootInstant)?
+        var steady = SteadyClock()
     }
 
-    private let anchor = Mutex<Anchor?>(nil)
+    private let state = Mutex(State())
+    /// Steps of the database's clock that this node has noticed.
+    package let steps = Counter()
 
     package init() {}
 
+    /// The database's own clock, for tokens.
     /// - Parameter boot: read **before** the database was asked, so that the carried clock is never behind it: an
     ///   expired token must not look alive.
     package func set(database: Instant, boot: BootInstant) {
-        anchor.withLock { $0 = Anchor(database: database, boot: boot) }
+        state.withLock { $0.database = (database, boot) }
     }
+
+    /// A reading of both clocks.
+    /// - Parameter settling: seconds that a step takes to settle.
+    /// - Returns: the step that it shows.
+    package func take(_ sample: SteadyClock.Sample, settling: Int64) -> SteadyClock.Step? {
+        let step = state.withLock { state in
+            state.database = (sample.raw, sample.begun)
+            return state.steady.take(sample, settling: settling)
+        }
+        if step != nil { steps.add() }
+        return step
+    }
+
+    /// Whether a reading made for a decision shows no step; the next tick tells of one that it shows.
+    package func agrees(with sample: SteadyClock.Sample) -> Bool { state.withLock { $0.steady.agrees(with: sample) } }
+
+    /// The last step, until it is settled.
+    package var step: SteadyClock.Step? { state.withLock { $0.steady.step } }
+
+    /// The clock of keys and entries; nil before the first tick.
+    package var reading: ClockReading? { state.withLock { $0.steady.reading(at: .now()) } }
+
+    /// The largest time read, which a minting statement's is later than, unless the clock was stepped back meanwhile.
+    package var largest: Instant? { state.withLock { $0.steady.largest } }
 
     /// Seconds by which the database's clock is ahead of this machine's wall clock; nil before the first tick. Nothing is
     /// decided by it: verifiers have wall clocks of their own, so an operator is told.
@@ -54,8 +82,8 @@ package final class NodeClock: Sendable {
 
     /// nil before the first tick.
     package func now() -> Instant? {
-        anchor.withLock { anchor in
-            anchor.map { Instant(microseconds: $0.database.microseconds + (BootInstant.now() - $0.boot) / 1000) }
+        state.withLock { state in
+            state.database.map { Instant(microseconds: $0.time.microseconds + (BootInstant.now() - $0.boot) / 1000) }
         }
     }
 }

@@ -13,17 +13,21 @@ package struct NodeTick: Service {
     private let node: UniqueID
     private let version: String
     private let masterKeys: [Int16]
+    private let settings: SettingsInForce
     private let logger: Logger
     private let onReading: @Sendable (RevocationList.Reading) async -> Void
 
-    /// - Parameter onReading: what follows the list's tick: the key ring.
+    /// - Parameters:
+    ///   - settings: this node's own, by which it serves.
+    ///   - onReading: what follows the list's tick: the key ring.
     package init(
-        _ list: RevocationList, node: UniqueID, version: String, masterKeys: [Int16], logger: Logger,
-        onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
+        _ list: RevocationList, node: UniqueID, version: String, masterKeys: [Int16], settings: SettingsInForce,
+        logger: Logger, onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
     ) {
         self.list = list
         self.version = version
         self.masterKeys = masterKeys
+        self.settings = settings
         self.logger = logger
         self.onReading = onReading
         self.node = node
@@ -32,9 +36,33 @@ package struct NodeTick: Service {
     /// One whole tick. Throws where the database did not answer: nothing is claimed then.
     package func tick() async throws {
         let begun = BootInstant.now()
-        try await list.pulse.query(RevocationSQL.tick(node: node, version: version, masterKeys: masterKeys))
+        try await write()
         let reading = try await list.read(on: list.pulse)
+        // At a start, and for a node that slept while others narrowed the row.
+        if !reading.inForce.covers(settings) { try await list.widen(by: settings) }
         list.claim(completeAsOf: begun)
+        await follow(reading)
+    }
+
+    private func write() async throws(PostgresError) {
+        let clock = list.clock
+        try await list.pulse.query(
+            RevocationSQL.tick(
+                node: node, version: version, masterKeys: masterKeys, settings: settings,
+                carried: clock.reading?.now, step: clock.step))
+    }
+
+    private func follow(_ reading: RevocationList.Reading) async {
+        if let step = reading.step {
+            logger.error(
+                "the database's clock was stepped: no key ripens, rotates by schedule or leaves until it has settled",
+                metadata: [
+                    "seconds": "\(Double(step.moved) / 1e6)", "settles_in": "\(reading.inForce.settling)",
+                ])
+            // At once: others may not have noticed, or start without having seen the clock before. The next tick repeats
+            // it where this fails.
+            try? await write()
+        }
         await onReading(reading)
     }
 
@@ -71,7 +99,7 @@ package struct NodeTick: Service {
         for await _ in list.database.notifications(on: "latchkey_revocations") {
             if Task.isCancelled { return }
             // A failure shows in the next tick.
-            if let reading = try? await list.read(on: list.pulse) { await onReading(reading) }
+            if let reading = try? await list.read(on: list.pulse) { await follow(reading) }
         }
     }
 }

@@ -15,6 +15,15 @@ package final class RevocationList: RevocationLookup {
         var digest: Bytes?
         /// Every revocation acknowledged anywhere before this instant is in the set.
         var completeAsOf: BootInstant?
+        var latestKeyEntries = LatestKeyEntries()
+
+        mutating func apply(_ entry: KeyEntry) {
+            guard latestKeyEntries.admits(entry) else { return }
+            switch entry.kind {
+            case .kid: set.insert(keyID: entry.keyID)
+            case .lift: set.lift(keyID: entry.keyID)
+            }
+        }
     }
 
     /// Without a tick for this long a node neither judges a token nor mints one.
@@ -36,6 +45,7 @@ package final class RevocationList: RevocationLookup {
 
     /// Entries that this node itself has appended, once they were committed.
     package let appended = CounterFamily<RevocationEntry.Kind>()
+    package let appendedKeys = CounterFamily<KeyEntry.Kind>()
 
     /// Nanoseconds since the instant as of which the set is complete; nil before the first tick.
     package var age: Int64? { state.withLock { $0.completeAsOf }.map { BootInstant.now() - $0 } }
@@ -69,6 +79,13 @@ package final class RevocationList: RevocationLookup {
         }
     }
 
+    /// Takes in the revocation of a key that this node itself has just committed, or found committed. A lift comes by
+    /// reading alone: one of a history that was lost meanwhile must not undo what stands in the present one.
+    package func insert(_ entry: KeyEntry) {
+        guard entry.kind == .kid else { return }
+        state.withLock { $0.apply(entry) }
+    }
+
     /// Rounded up: the set forgets no entry before it expires.
     private static func expiry(_ entry: RevocationEntry) -> Int64 { entry.expiresAt.seconds + 1 }
 
@@ -96,6 +113,10 @@ package final class RevocationList: RevocationLookup {
         package let begun: BootInstant
         package let keyRingVersion: Int64
         package let fence: Int64
+        /// The widest settings that count.
+        package let inForce: SettingsInForce
+        /// What this reading showed of the clock.
+        package let step: SteadyClock.Step?
     }
 
     /// Head, entries after the own position, key ring version and database time, from one snapshot, in one round trip.
@@ -110,29 +131,40 @@ package final class RevocationList: RevocationLookup {
             try await lease.batch(
                 [
                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
-                    RevocationSQL.entries(after: known?.seq ?? 0), "COMMIT",
+                    RevocationSQL.entries(after: known?.seq ?? 0), RevocationSQL.keyEntries(after: known?.seq ?? 0),
+                    "COMMIT",
                 ], commits: .no)
         }
-        guard results.count == 4 else { throw .unexpectedRowCount(results.count) }
+        let ended = BootInstant.now()
+        guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
         let head = try results[1].one()
         let position = FeedPosition(epoch: try head.decode("epoch"), seq: try head.decode("seq"))
         var entries: [RevocationEntry] = []
         for row in results[2].rows { entries.append(try RevocationEntry(row)) }
-        let reading = Reading(begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"))
-
+        var keyEntries: [KeyEntry] = []
+        for row in results[3].rows { keyEntries.append(try KeyEntry(row)) }
         // Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
         // the set stays, since an id too many refuses a token and one too few accepts it.
         // A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
         let knownDigest = try head.decodeIfPresent("known_digest", as: Bytes.self)
         if let known, known.epoch != position.epoch || known.seq > position.seq || knownDigest != digest {
-            state.withLock { $0.position = nil }
+            state.withLock { state in
+                state.position = nil
+                // Positions of the other history say nothing of this one's entries; the keys stay in the set.
+                state.latestKeyEntries = LatestKeyEntries()
+            }
             return try await read(on: database)
         }
         let headDigest: Bytes = try head.decode("digest")
-        let now = try head.decode("now", as: Instant.self)
-        clock.set(database: now, boot: begun)
+        let inForce = try SettingsInForce(head)
+        let sample = SteadyClock.Sample(
+            raw: try head.decode("raw"), reading: try ClockReading(head), begun: begun, ended: ended)
+        let reading = Reading(
+            begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
+            step: clock.take(sample, settling: inForce.settling))
         state.withLock { state in
             for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
+            for entry in keyEntries { state.apply(entry) }
             // Two readings may run at once (a tick and a notification): the position never goes back.
             if state.position?.epoch != position.epoch || state.position.map({ $0.seq < position.seq }) ?? true {
                 state.position = position
@@ -160,7 +192,7 @@ package final class RevocationList: RevocationLookup {
     }
 
     func removeExpired() {
-        guard let now = clock.now() else { return }
-        state.withLock { $0.set.removeExpired(now: now.seconds) }
+        guard let clock = clock.reading else { return }
+        state.withLock { $0.set.removeExpired(now: clock.settled.seconds) }
     }
 }

@@ -4,9 +4,13 @@ package import Postgres
 /// this having run: a slot that was not emptied takes new rows beside its old ones.
 package struct RevocationRing: Sendable {
     private let database: Database
+    private let clock: NodeClock
 
-    package init(_ database: Database) {
+    /// - Parameter clock: holds the database's against this machine's, so that nothing is emptied by a step that no tick
+    ///   has noticed yet.
+    package init(_ database: Database, clock: NodeClock) {
         self.database = database
+        self.clock = clock
     }
 
     /// Slots that hold only what has expired, at `now`: all but the present one and those of the horizon ahead, which
@@ -35,10 +39,13 @@ package struct RevocationRing: Sendable {
     private func empty(_ slot: Int16) async throws -> Bool {
         do {
             return try await database.transaction { transaction in
-                let results = try await transaction.batch([
+                let begun = BootInstant.now()
+                let row = try await transaction.batch([
                     RevocationSQL.lock(slot: slot), RevocationSQL.hasLive(slot: slot),
-                ])
-                guard try results[1].one().decode("found", as: Bool.self) == false else { return false }
+                ])[1].one()
+                let sample = SteadyClock.Sample(
+                    raw: try row.decode("raw"), reading: try ClockReading(row), begun: begun, ended: .now())
+                guard try row.decode("found", as: Bool.self) == false, clock.agrees(with: sample) else { return false }
                 try await transaction.commit([RevocationSQL.empty(slot: slot)])
                 return true
             }

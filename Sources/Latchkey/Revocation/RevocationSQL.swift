@@ -53,7 +53,8 @@ package enum RevocationSQL {
             SELECT (floor(extract(epoch FROM e.expires_at) / ceil(e.seconds / 8.0))::bigint % 16)::smallint,
                    head.seq - (SELECT count(*) FROM entry) + entry.ordinal, entry.kind, entry.id, e.expires_at
             FROM head, entry,
-                 (SELECT seconds, clock_timestamp() + seconds * interval '1 second' AS expires_at FROM horizon) e
+                 (SELECT seconds, steady + seconds * interval '1 second' AS expires_at
+                  FROM horizon, steady_clock()) e
             RETURNING kind, id, expires_at
         )
         """
@@ -76,11 +77,11 @@ package enum RevocationSQL {
     /// - Parameter known: where the reader stands; `known_digest` is what this database's history says of that point.
     static func head(known: Int64?) -> Query {
         """
-        SELECT epoch, seq, digest, clock_timestamp() AS now, (SELECT version FROM key_ring) AS ring,
-               (SELECT fence FROM installation) AS fence,
+        SELECT epoch, seq, digest, c.raw, c.steady, c.settled, (SELECT version FROM key_ring) AS ring, i.fence,
+               \(literal: inForce),
                CASE WHEN seq = \(known) THEN digest
                     ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(known)) END AS known_digest
-        FROM feed_head
+        FROM feed_head, installation i, steady_clock() AS c
         """
     }
 
@@ -88,16 +89,7 @@ package enum RevocationSQL {
         """
         SELECT kind, id, expires_at
         FROM revocation_entries
-        WHERE seq > \(seq) AND expires_at > clock_timestamp()
-        """
-    }
-
-    static func tick(node: UniqueID, version: String, masterKeys: [Int16]) -> Query {
-        """
-        INSERT INTO node_ticks (node, version, master_keys, ticked_at)
-        VALUES (\(node), \(version), \(masterKeys), clock_timestamp())
-        ON CONFLICT (node) DO UPDATE
-        SET version = excluded.version, master_keys = excluded.master_keys, ticked_at = excluded.ticked_at
+        WHERE seq > \(seq) AND expires_at > (SELECT settled FROM steady_clock())
         """
     }
 
@@ -122,24 +114,9 @@ package enum RevocationSQL {
     /// A commit that waits for whatever commits wait for, and changes no row.
     static let proveLivingPrimary: Query = "SELECT pg_logical_emit_message(true, 'latchkey', '') IS NULL AS silent"
 
-    /// Raised before a node serves with a longer lifetime, never lowered here.
-    package static func raiseLongestAccessToken(to seconds: Int64) -> Query {
-        "UPDATE installation SET longest_access_token = \(seconds) WHERE longest_access_token < \(seconds)"
-    }
-
-    /// The same for the lead and the leeway by which nodes serve signing keys: they stand in the row that this room
-    /// writes.
-    package static func raiseLongest(lead: Int64, leeway: Int64) -> Query {
-        """
-        UPDATE installation
-        SET longest_publish_lead = GREATEST(longest_publish_lead, \(lead)),
-            longest_leeway = GREATEST(longest_leeway, \(leeway))
-        WHERE longest_publish_lead < \(lead) OR longest_leeway < \(leeway)
-        """
-    }
-
+    /// Slots are spent by the settled clock.
     static let horizon: Query =
-        "SELECT longest_access_token + 300 AS seconds, clock_timestamp() AS now FROM installation"
+        "SELECT longest_access_token + 300 AS seconds, settled AS now FROM installation, steady_clock()"
 
     static func hasRows(slot: Int16) -> Query {
         "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot)) AS found"
@@ -152,7 +129,12 @@ package enum RevocationSQL {
     }
 
     static func hasLive(slot: Int16) -> Query {
-        "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot) WHERE expires_at > clock_timestamp()) AS found"
+        """
+        SELECT c.raw, c.steady, c.settled, EXISTS (
+            SELECT FROM \("revocation_entries", slot: slot) WHERE expires_at > c.settled
+        ) AS found
+        FROM steady_clock() AS c
+        """
     }
 
     static func empty(slot: Int16) -> Query {
@@ -165,9 +147,6 @@ package enum RevocationSQL {
         WHERE seq IN (
             SELECT seq FROM feed_batches WHERE at < clock_timestamp() - interval '24 hours' ORDER BY seq LIMIT 1000)
         """
-
-    static let forgetOldNodes: Query =
-        "DELETE FROM node_ticks WHERE ticked_at < clock_timestamp() - interval '24 hours'"
 }
 
 extension ResultSet {

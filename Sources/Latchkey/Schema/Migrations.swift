@@ -11,5 +11,7 @@ package enum Migrations {
         Migration(name: "0006_create_audit_events", bytes: PackageResources._006_create_audit_events_sql),
         Migration(name: "0007_create_guess_limits", bytes: PackageResources._007_create_guess_limits_sql),
         Migration(name: "0008_add_oauth_clients", bytes: PackageResources._008_add_oauth_clients_sql),
+        Migration(name: "0009_keep_the_key_schedule", bytes: PackageResources._009_keep_the_key_schedule_sql),
+        Migration(name: "0010_add_revoked_keys", bytes: PackageResources._010_add_revoked_keys_sql),
     ]
 }

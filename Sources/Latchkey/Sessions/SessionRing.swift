@@ -18,7 +18,7 @@ package struct SessionRing: Sendable {
 
     /// Whether there was one to empty. Not where anything in it may still live, whatever the settings were at its birth.
     package func emptySpentSlot() async throws -> Bool {
-        let now: Instant = try await database.query("SELECT clock_timestamp() AS now").one().decode("now")
+        let now: Instant = try await database.query("SELECT settled AS now FROM steady_clock()").one().decode("now")
         let slot = Self.spentSlot(now: now, policy: policy)
         let hasRows: Query = "SELECT EXISTS (SELECT FROM \("sessions", slot: slot)) AS found"
         guard try await database.query(hasRows).one().decode("found", as: Bool.self) else { return false }
@@ -26,8 +26,8 @@ package struct SessionRing: Sendable {
         // alive there is no lock at all. Under it once more, since a node of other settings may give birth in between.
         let isAlive: Query = """
             SELECT EXISTS (
-                SELECT FROM \("sessions", slot: slot), installation
-                WHERE max_until + longest_access_token * interval '1 second' > clock_timestamp()
+                SELECT FROM \("sessions", slot: slot), installation, (SELECT settled FROM steady_clock()) AS c
+                WHERE max_until + longest_access_token * interval '1 second' > c.settled
             ) AS found
             """
         let scan: Int64 = 60_000_000_000

@@ -17,6 +17,7 @@ struct ScopeTests {
     ) async throws -> TestNode.Answer {
         let path = operation.path.replacing("{sid}", with: "x").replacing("{user}", with: "no.body")
             .replacing("{role}", with: "nothing").replacing("{client}", with: "nobody")
+            .replacing("{kid}", with: "nothing")
         let headers = token.map { [("authorization", "Bearer \($0)")] } ?? []
         return try await node.send(HTTPMethod(rawValue: operation.method), path, headers: headers)
     }

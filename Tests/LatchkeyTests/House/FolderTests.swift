@@ -61,7 +61,7 @@ struct FolderTests {
     /// The tables of the schema and the one folder that writes each.
     private static let writers = [
         "installation": "Revocation", "node_ticks": "Revocation", "feed_head": "Revocation",
-        "feed_batches": "Revocation",
+        "feed_batches": "Revocation", "revoked_keys": "Revocation",
         "revocation_entries": "Revocation", "users": "Users", "roles": "Users", "user_roles": "Users",
         "clients": "Clients", "sessions": "Sessions", "key_ring": "Keys", "signing_keys": "Keys",
         "audit_events": "Events", "guess_buckets": "Guesses", "guess_devices": "Guesses",

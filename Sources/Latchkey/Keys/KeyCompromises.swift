@@ -1,0 +1,179 @@
+import JOSE
+package import Postgres
+
+/// The day a signing key leaks. In one transaction under the ring's lock: the key is compromised and leaves the JWKS, a
+/// standby signs at once, the `kid` goes on the revocation list for good (a thief signs any `exp`). Sessions stay, since
+/// refresh tokens do not depend on signing keys: their clients recover by one refresh. A mistake is taken back by a lift
+/// while the private half is not wiped.
+package struct KeyCompromises: Sendable {
+    private let signingKeys: SigningKeys
+    private let masterKeys: MasterKeys
+    private let ring: KeyRing
+    private let revocations: RevocationList
+
+    package init(_ signingKeys: SigningKeys, masterKeys: MasterKeys, ring: KeyRing, revocations: RevocationList) {
+        self.signingKeys = signingKeys
+        self.masterKeys = masterKeys
+        self.ring = ring
+        self.revocations = revocations
+    }
+
+    /// What `compromise` would decide now, and what its consequences are counted from.
+    package struct Foresight: Sendable {
+        package let key: SigningKey
+        package let decision: KeyCompromise.Decision
+        /// The widest that a node serves by.
+        package let policy: KeyPolicy
+        package let now: Instant
+    }
+
+    /// - Throws: `Rejection.notFound`.
+    package func foresee(_ kid: String) async throws -> Foresight {
+        let reading = try await signingKeys.read()
+        guard let key = reading.keys.first(where: { $0.kid.isSameText(as: kid) }) else {
+            throw Rejection.notFound(what: "signing key")
+        }
+        return Foresight(
+            key: key, decision: decide(kid, reading), policy: signingKeys.policy(for: reading), now: reading.clock.now)
+    }
+
+    private func decide(_ kid: String, _ reading: RingReading) -> KeyCompromise.Decision {
+        KeyCompromise.decide(
+            reading.keys, kid: kid, policy: signingKeys.policy(for: reading), clock: reading.clock)
+    }
+
+    /// Runs `body` under the ring's lock. Where the clock was stepped the next tick says so, and it can be asked again.
+    private func underLock<R: Sendable>(
+        _ body: @Sendable (Transaction, RingReading) async throws -> R
+    ) async throws -> R {
+        do {
+            return try await signingKeys.underLock(body)
+        } catch is SigningKeys.ClockStepped {
+            throw Rejection.unavailable(retryAfter: 1)
+        }
+    }
+
+    package struct Outcome: Sendable {
+        package enum Novelty: Sendable { case new, already }
+
+        package let kid: String
+        package let novelty: Novelty
+        package let since: Instant
+        package let takeover: KeyCompromise.Takeover?
+        /// Where the list holds the `kid`.
+        package let position: FeedPosition
+    }
+
+    /// Whatever is due by the schedule beside the new standby is nobody's command.
+    private static let schedule = Origin(actor: "node")
+
+    /// Declares the key compromised. Done twice it is done once, so that whoever was told 503 asks again.
+    ///
+    /// - Throws: `Rejection.notFound`; `SigningKeyError` where the key that would sign next does not open here.
+    package func compromise(_ kid: String, reason: String, origin: Origin) async throws -> Outcome {
+        for _ in 0..<2 {
+            if let outcome = try await declare(kid, reason: reason, origin: origin) {
+                await follow()
+                // The tokens are refused already: a failure here is mended by the worker of any node.
+                _ = try? await signingKeys.carryOutDue(origin: Self.schedule)
+                return outcome
+            }
+            // It signs, and no other key is there to follow it: that one is made first.
+            try await signingKeys.carryOutDue(origin: Self.schedule)
+        }
+        throw SigningKeyError.noSigner
+    }
+
+    /// nil where there is nobody to follow it.
+    private func declare(_ kid: String, reason: String, origin: Origin) async throws -> Outcome? {
+        let (outcome, entry) = try await underLock { transaction, reading -> (Outcome?, KeyEntry?) in
+            switch decide(kid, reading) {
+            case .unknownKey: throw Rejection.notFound(what: "signing key")
+            case .noSuccessor: return (nil, nil)
+            case .already(let since):
+                let (entry, position) = try await Self.confirm(kid, transaction)
+                return (Outcome(kid: kid, novelty: .already, since: since, takeover: nil, position: position), entry)
+            case .compromise(let change):
+                var changes = [KeyCompromiseSQL.compromise(kid, at: reading.clock.now, change)]
+                if let takeover = change.takeover {
+                    // A successor that does not open would leave every node of these master keys without a signer.
+                    for key in reading.keys where key.kid.isSameText(as: takeover.kid) {
+                        _ = try key.open(with: masterKeys)
+                    }
+                    changes.append(KeyCompromiseSQL.takeOver(takeover))
+                }
+                try Self.expectOneEach(try await transaction.batch(changes))
+                // The head of the list is locked last.
+                let event = Event.keyCompromised(kid: kid, next: change.takeover?.kid, reason: reason)
+                let row = try await transaction.commit([
+                    event.row(origin), SigningKeySQL.raiseVersion, RevocationSQL.append(.kid, keyID: kid),
+                ])[2].one()
+                let outcome = Outcome(
+                    kid: kid, novelty: .new, since: reading.clock.now, takeover: change.takeover,
+                    position: try FeedPosition(row))
+                return (outcome, try KeyEntry(row))
+            }
+        }
+        if let entry { revocations.insert(entry) }
+        if outcome?.novelty == .new { revocations.appendedKeys.add(.kid) }
+        return outcome
+    }
+
+    package struct Restored: Sendable {
+        package let kid: String
+        package let state: SigningKeyState
+        package let position: FeedPosition
+    }
+
+    /// Takes the key off the list and back into the JWKS. It does not sign again, unless it never did: then it is a standby
+    /// that has to stand its lead anew.
+    ///
+    /// - Throws: `Rejection.notFound`, `.conflict` where its private half is wiped or it was never compromised.
+    package func restore(_ kid: String, reason: String?, origin: Origin) async throws -> Restored {
+        let (restored, novelty) = try await underLock { transaction, reading -> (Restored, Outcome.Novelty) in
+            switch KeyCompromise.restoration(reading.keys, kid: kid, now: reading.clock.now) {
+            case .unknownKey: throw Rejection.notFound(what: "signing key")
+            case .destroyed:
+                throw Rejection.conflict(
+                    code: "key-destroyed", detail: "Its private half has been wiped: what it signed stays refused.")
+            case .notCompromised:
+                guard try await transaction.query(RevocationSQL.latest(keyID: kid)).count == 1 else {
+                    throw Rejection.conflict(code: "not-compromised", detail: "The key is not compromised.")
+                }
+                let (_, position) = try await Self.confirm(kid, transaction)
+                let state = reading.keys.first { $0.kid.isSameText(as: kid) }?.state(at: reading.clock.now)
+                return (Restored(kid: kid, state: state ?? .removed, position: position), .already)
+            case .restore(let state):
+                try Self.expectOneEach(try await transaction.batch([KeyCompromiseSQL.restore(kid)]))
+                let row = try await transaction.commit([
+                    Event.keyRestored(kid: kid, reason: reason).row(origin), SigningKeySQL.raiseVersion,
+                    RevocationSQL.append(.lift, keyID: kid),
+                ])[2].one()
+                return (Restored(kid: kid, state: state, position: try FeedPosition(row)), .new)
+            }
+        }
+        if novelty == .new { revocations.appendedKeys.add(.lift) }
+        await follow()
+        return restored
+    }
+
+    /// What was found done may rest on a commit whose fate was unknown (a wait for a standby that was cancelled): the
+    /// answer rests on a commit of its own.
+    private static func confirm(_ kid: String, _ transaction: Transaction) async throws -> (KeyEntry, FeedPosition) {
+        let row = try await transaction.commit([
+            RevocationSQL.proveLivingPrimary, RevocationSQL.latest(keyID: kid),
+        ])[1].one()
+        return (try KeyEntry(row), try FeedPosition(row))
+    }
+
+    private static func expectOneEach(_ results: [ResultSet]) throws(PostgresError) {
+        for result in results where result.affected != 1 { throw .unexpectedRowCount(result.affected) }
+    }
+
+    /// This node's list and JWKS know it before the caller does; a node that cannot read now does so at its next tick. A
+    /// command is no node and has read nothing.
+    private func follow() async {
+        guard revocations.position != nil, let reading = try? await revocations.read() else { return }
+        await ring.follow(reading)
+    }
+}

@@ -1,0 +1,29 @@
+package import Postgres
+
+/// What a decision on the keys rests on, from one reading of the database: the keys, the clock, and the settings in force.
+package struct RingReading: Sendable {
+    /// In this order; behind the ring's lock where something is written.
+    static let statements = [SigningKeySQL.all, RevocationSQL.ground]
+
+    package let keys: [SigningKey]
+    package let clock: ClockReading
+    package let inForce: SettingsInForce
+    /// To be held against the node's own clock.
+    let sample: SteadyClock.Sample
+
+    /// - Parameters:
+    ///   - results: of `statements`.
+    ///   - begun: the boot clock before they were sent.
+    init(_ results: some RandomAccessCollection<ResultSet>, begun: BootInstant) throws(PostgresError) {
+        let ended = BootInstant.now()
+        guard let all = results.first, let row = try results.last?.one(), results.count == 2 else {
+            throw .unexpectedRowCount(results.count)
+        }
+        var keys: [SigningKey] = []
+        for row in all.rows { keys.append(try SigningKey(row)) }
+        self.keys = keys
+        clock = try ClockReading(row)
+        inForce = try SettingsInForce(row)
+        sample = SteadyClock.Sample(raw: try row.decode("raw"), reading: clock, begun: begun, ended: ended)
+    }
+}

@@ -1,0 +1,131 @@
+import JOSE
+import Latchkey
+import LatchkeyTesting
+import Logging
+import Postgres
+import Testing
+
+/// A node that loses its database in the middle of a compromise.
+@Suite struct CompromiseOutcomeTests {
+    /// Runs `body` with a node that reaches its database through a relay, beside one that reaches it directly.
+    private func run(_ body: @Sendable (TestInstallation, TestNode, Relay, CompromiseScene) async throws -> Void)
+        async throws
+    {
+        try await TestInstallation.run { it in
+            let relay = try Relay(to: it.connectionString)
+            defer { relay.close() }
+            var settings = it.settings
+            settings.databaseURL = relay.connectionString
+            let node = try await TestNode.start(
+                Installation(
+                    settings, masterKeys: it.node.installation.masterKeys,
+                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+            let result: Result<Void, any Error>
+            do {
+                result = .success(try await body(it, node, relay, try await CompromiseScene(it)))
+            } catch {
+                result = .failure(error)
+            }
+            relay.set(.open)
+            await node.stop()
+            try result.get()
+        }
+    }
+
+    /// Holds the list's head, so that the compromise waits with its COMMIT on the way; `body` runs once it does.
+    private func whileHeadIsHeld(_ it: TestInstallation, _ body: @Sendable () async throws -> Void) async throws {
+        let holder = Database(.init(connectionString: it.connectionString))
+        defer { holder.shutDown() }
+        try await holder.transaction(timeout: 20_000_000_000) { transaction in
+            try await transaction.query("SELECT seq FROM feed_head FOR UPDATE")
+            try #require(
+                try await becomesTrue {
+                    try await it.database.query(
+                        """
+                        SELECT pid FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%revoked_keys%'
+                        """
+                    ).count == 1
+                })
+            try await body()
+        }
+    }
+
+    private func compromise(_ kid: String, _ node: TestNode, _ administrator: String) async throws -> TestNode.Answer {
+        try await node.post(
+            "/admin/keys/\(kid)/compromise", ["reason": "a fault", "confirm": true], bearer: administrator)
+    }
+
+    @Test func `Whose COMMIT was not answered is 503, and repeated it is found done`() async throws {
+        try await run { it, node, relay, scene in
+            let tokens = try await it.node.newUser("alice")
+            let kid = try tokens.signer
+            let administrator = try await scene.administrator()
+            async let lost = compromise(kid, node, administrator)
+            // The server takes the COMMIT, and its answer never arrives.
+            try await whileHeadIsHeld(it) { relay.set(.mute) }
+            let answer = try await lost
+            #expect(answer.status == 503)
+            #expect(answer.header("retry-after") != nil)
+            relay.set(.open)
+            // It is in force, though nobody was told so.
+            for node in [it.node, node] {
+                #expect(
+                    try await becomesTrue {
+                        try await node.get("/account", bearer: tokens.access).status == 401
+                    })
+            }
+            let again = try await compromise(kid, node, try await scene.administrator())
+            #expect(again.status == 202)
+            #expect(again.json["already_compromised"] == true)
+            #expect(again.header("latchkey-position")?.hasSuffix(".1") == true)
+            #expect(try await scene.entries(kid) == [3])
+            #expect(try await it.audited("key.compromised", "key:\(kid)") == 1)
+        }
+    }
+
+    @Test func `Whose connection ends before its COMMIT leaves nothing behind`() async throws {
+        try await run { it, node, _, scene in
+            let tokens = try await it.node.newUser("alice")
+            let kid = try tokens.signer
+            let administrator = try await scene.administrator()
+            async let lost = compromise(kid, node, administrator)
+            try await whileHeadIsHeld(it) {
+                try await it.database.query(
+                    """
+                    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%revoked_keys%'
+                    """)
+            }
+            #expect(try await lost.status == 503)
+            #expect(try await scene.entries(kid) == [])
+            #expect(try await scene.keys(.active) == [kid])
+            #expect(try await it.audited("key.compromised", "key:\(kid)") == 0)
+            #expect(try await it.node.admits(tokens))
+
+            let again = try await compromise(kid, node, try await scene.administrator())
+            #expect(again.status == 202)
+            #expect(again.json["already_compromised"] == false)
+            #expect(try await scene.entries(kid) == [3])
+        }
+    }
+
+    @Test func `A restoration whose COMMIT was not answered is 503, and repeated it is found done`() async throws {
+        try await run { it, node, relay, scene in
+            let tokens = try await it.node.newUser("alice")
+            let kid = try tokens.signer
+            #expect(try await scene.compromise(kid).status == 202)
+            let administrator = try await scene.administrator()
+            async let lost = node.post("/admin/keys/\(kid)/restore", bearer: administrator)
+            try await whileHeadIsHeld(it) { relay.set(.mute) }
+            #expect(try await lost.status == 503)
+            relay.set(.open)
+            #expect(try await becomesTrue { try await node.get("/readyz").status == 200 })
+            let again = try await scene.restore(kid, on: node)
+            #expect(again.status == 200)
+            #expect(again["state"] == "retired")
+            #expect(try await scene.entries(kid) == [3, 4])
+            for node in [it.node, node] { #expect(try await becomesTrue { try await node.admits(tokens) }) }
+        }
+    }
+}
