@@ -1,4 +1,4 @@
-package import Postgres
+import Postgres
 
 /// A signing key's place on the revocation list. It has no expiry, since a leaked key forges any `exp`; a mistake is undone
 /// by a lift.
