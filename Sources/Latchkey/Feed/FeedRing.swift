@@ -93,6 +93,9 @@ final class FeedRing: Sendable {
 
     var followers: Int { state.withLock { $0.followers } }
 
+    /// How many wait for the next event.
+    var waiters: Int { state.withLock { $0.waiting.count } }
+
     var standing: Standing? { state.withLock { $0.standing } }
 
     /// From here on nothing is missed.

@@ -185,7 +185,8 @@ extension Rejection {
         case .resync:
             Problem(
                 status: 410, code: "resync", title: "Position not found",
-                detail: "Get the whole list, without `after`: the position is of another list, too old, or too far behind.")
+                detail:
+                    "Get the whole list, without `after`: the position is of another list, too old, or too far behind.")
 
         case .noRipeStandby(let ripeAt):
             Problem(

@@ -119,7 +119,8 @@ package struct KeyCompromises: Sendable {
     ///
     /// - Throws: `Rejection.notFound`, `.conflict` where its private half is wiped or it was never compromised.
     package func restore(_ kid: String, reason: String?, origin: Origin) async throws -> Restored {
-        let (restored, novelty) = try await signingKeys.underLock { transaction, reading -> (Restored, Outcome.Novelty) in
+        let (restored, novelty) = try await signingKeys.underLock {
+            transaction, reading -> (Restored, Outcome.Novelty) in
             switch KeyCompromise.restoration(reading.keys, kid: kid, now: reading.clock.now) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .destroyed:

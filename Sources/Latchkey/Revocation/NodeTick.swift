@@ -45,7 +45,8 @@ package struct NodeTick: Service {
         if let age, age >= RevocationList.staleAfter {
             list.late.add()
             logger.error(
-                "the tick fell behind: this node could not judge or mint", metadata: ["seconds": "\(Double(age) / 1e9)"])
+                "the tick fell behind: this node could not judge or mint", metadata: ["seconds": "\(Double(age) / 1e9)"]
+            )
         }
         await follow(reading)
     }
