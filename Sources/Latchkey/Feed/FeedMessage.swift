@@ -10,7 +10,7 @@ struct FeedMessage: Sendable {
         let count: Int
         let digest: [UInt8]
 
-        init(_ extract: RevocationLog.Extract = .init()) {
+        init(_ extract: RevocationLog.Extract) {
             pieces = extract.pieces
             count = extract.count
             digest = SHA256.digest(of: pieces)
