@@ -1,7 +1,7 @@
 package import JOSE
 import NIOCore
 package import Postgres
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// The revocation feed of this node (rule "freshness"): whole lists, what came behind a position, and the stream. It owns
 /// the messages, their signature and who follows; what they tell of is the list's, of which it asks nothing but what was
