@@ -4,10 +4,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help deps swift python run build test bench bench-micro lint format coverage clean
+.PHONY: help deps swift python run build test drill-keys bench bench-micro lint format coverage clean
 
 # Debian 12. First what the code and the tests use, then what the Swift toolchain itself links with and loads.
-PACKAGES := ca-certificates curl git libargon2-dev libpq-dev libssl-dev pkg-config postgresql python3 python3-venv \
+PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libssl-dev pkg-config postgresql python3 \
+	python3-venv \
 	tzdata \
 	g++ libc6-dev libcurl4 libedit2 libncurses6 libsqlite3-0 libxml2 zlib1g-dev
 
@@ -87,6 +88,9 @@ run: build ## the service on a PostgreSQL of its own; PORT=N for another port th
 	@echo 'run: latchkey dev; Ctrl-C ends it, its data stay in .latchkey'
 	exec .build/release/latchkey dev $(if $(PORT),--port $(PORT))
 
+# What the tests alone need.
+test coverage: PACKAGES += softhsm2
+
 test: swift python lint ## every test, against PostgreSQL clusters that the tests start themselves
 	@export LATCHKEY_STRICT=1 LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"
 	echo 'test: building in debug mode (3 to 8 minutes the first time, then seconds)'
@@ -96,6 +100,13 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	# Apart: whole processes with deadlines of their own, which hundreds of other tests on the same cores would miss.
 	echo 'test: running the tests of the command (a minute)'
 	swift test --skip-build --disable-xctest --filter '^LatchkeyCLITests'
+
+ROTATIONS := 100
+drill-keys: swift python ## rotates keys under load in real time, killing nodes; ROTATIONS=100 takes 5 minutes
+	@export LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python" LATCHKEY_DRILL_ROTATIONS=$(ROTATIONS)
+	echo 'drill-keys: building in debug mode, then $(ROTATIONS) rotations (3 seconds each)'
+	swift build --build-tests
+	swift test --skip-build --disable-xctest --filter '^LatchkeyCLITests.KeyDrillTests'
 
 # What the benchmarks alone need.
 BENCH_PACKAGES := openssl wrk

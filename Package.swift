@@ -42,10 +42,13 @@ let package = Package(
         // Floor 0: C libraries, a module map and a shim header each.
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        // Its header alone, on the compiler's own path: nothing of it is linked.
+        .systemLibrary(name: "CPKCS11", providers: [.apt(["libp11-kit-dev"])]),
         .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
 
         // Floor 1: one home for each C library.
         .target(name: "LibCrypto", dependencies: ["CLibCrypto"], swiftSettings: settings),
+        .target(name: "PKCS11", dependencies: ["CPKCS11", "LibCrypto"], swiftSettings: settings),
         .target(name: "Postgres", dependencies: ["CLibpq", "LibCrypto", logging], swiftSettings: settings),
 
         // Floor 2.
@@ -62,7 +65,8 @@ let package = Package(
         .target(
             name: "Latchkey",
             dependencies: [
-                "CArgon2", "LibCrypto", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird", httpTypes,
+                "CArgon2", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird",
+                httpTypes,
                 hummingbird, logging, serviceLifecycle,
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -78,7 +82,7 @@ let package = Package(
         .executableTarget(
             name: "LatchkeyCLI",
             dependencies: [
-                "Latchkey", "EmbeddedPostgres", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
+                "Latchkey", "EmbeddedPostgres", "PKCS11", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -90,7 +94,7 @@ let package = Package(
         .target(
             name: "LatchkeyTesting",
             dependencies: [
-                "Latchkey", "EmbeddedPostgres", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", logging,
+                "Latchkey", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier", logging,
                 serviceLifecycle, httpClient,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -99,6 +103,9 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(name: "LibCryptoTests", dependencies: ["LibCrypto"], swiftSettings: settings),
+        .testTarget(
+            name: "PKCS11Tests", dependencies: ["PKCS11", "CPKCS11", "LibCrypto", "LatchkeyTesting"],
+            swiftSettings: settings),
         .testTarget(name: "JOSETests", dependencies: ["JOSE", "LibCrypto"], swiftSettings: settings),
         .testTarget(
             name: "LatchkeyVerifierTests", dependencies: ["LatchkeyVerifier", "JOSE", "LibCrypto"],
@@ -112,8 +119,8 @@ let package = Package(
         .testTarget(
             name: "LatchkeyTests",
             dependencies: [
-                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "Postgres", "JOSE", "LibCrypto", "LatchkeyVerifier",
-                httpClient, httpTypes, hummingbird, logging,
+                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto",
+                "LatchkeyVerifier", httpClient, httpTypes, hummingbird, logging,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -125,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "LatchkeyCLITests",
             dependencies: [
-                "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "Postgres", "JOSE", httpClient,
+                "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "LibCrypto", "Postgres", "JOSE", httpClient,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],

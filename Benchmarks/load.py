@@ -94,7 +94,7 @@ def sessions(binary, database, count, path):
 
 
 def openssl(seconds, processes):
-    """CPU seconds per 1,000 RSA-2048 signatures and verifications, every core busy."""
+    """CPU seconds per 1,000 RSA-2048 signatures and verifications, every core busy: its rates are of CPU time."""
     done = subprocess.run(
         ["openssl", "speed", "-seconds", str(seconds), "-multi", str(processes), "rsa2048"], capture_output=True,
         text=True, timeout=60 + 4 * seconds)

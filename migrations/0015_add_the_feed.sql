@@ -27,5 +27,8 @@ CREATE TABLE feed_key (
     -- The private half, sealed under the master key of this version.
     sealed bytea NOT NULL,
     master_key smallint NOT NULL,
+    -- The oldest that it was ever sealed under.
+    first_master_key smallint NOT NULL
+        CONSTRAINT feed_key_is_sealed_under_newer_keys CHECK (first_master_key <= master_key),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -170,6 +170,8 @@ CREATE TABLE public.clients (
     old_secret_hash bytea,
     old_secret_key smallint,
     old_secret_until timestamp with time zone,
+    access_token_alg text,
+    CONSTRAINT clients_access_token_alg_is_known CHECK ((access_token_alg = ANY (ARRAY['RS256'::text, 'PS256'::text, 'ES256'::text, 'EdDSA'::text]))),
     CONSTRAINT clients_auth_method_is_known CHECK ((auth_method = ANY (ARRAY['none'::text, 'client_secret_basic'::text, 'client_secret_post'::text]))),
     CONSTRAINT clients_id_is_printable CHECK ((id ~ '^[!-~]{1,128}$'::text)),
     CONSTRAINT clients_old_secret_has_an_end CHECK ((((old_secret_hash IS NULL) = (old_secret_until IS NULL)) AND ((old_secret_hash IS NULL) = (old_secret_key IS NULL)))),
@@ -232,6 +234,12 @@ CREATE TABLE public.migrations (
     name text NOT NULL,
     checksum bytea NOT NULL,
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+CREATE TABLE public.minted_tokens (
+    kid text NOT NULL COLLATE pg_catalog."C",
+    minute timestamp with time zone NOT NULL,
+    count bigint NOT NULL,
+    CONSTRAINT minted_tokens_count_is_positive CHECK ((count > 0))
 );
 CREATE TABLE public.node_ticks (
     node uuid NOT NULL,
@@ -806,10 +814,13 @@ CREATE TABLE public.signing_keys (
     removed_at timestamp with time zone,
     compromised_at timestamp with time zone,
     leaves_at timestamp with time zone,
+    held_by text DEFAULT 'database'::text NOT NULL,
     CONSTRAINT signing_key_is_published_before_it_signs CHECK (((activates_at IS NULL) OR (published_at IS NOT NULL))),
     CONSTRAINT signing_key_leaves_after_it_retires CHECK (((removed_at IS NULL) OR (removed_at >= retires_at))),
     CONSTRAINT signing_key_parts_after_it_retires CHECK (((leaves_at IS NULL) OR (leaves_at >= retires_at))),
-    CONSTRAINT signing_key_retires_after_it_activates CHECK (((retires_at IS NULL) OR (retires_at >= activates_at)))
+    CONSTRAINT signing_key_retires_after_it_activates CHECK (((retires_at IS NULL) OR (retires_at >= activates_at))),
+    CONSTRAINT signing_keys_held_by_is_known CHECK ((held_by = ANY (ARRAY['database'::text, 'token'::text]))),
+    CONSTRAINT signing_keys_in_a_token_are_not_sealed_here CHECK (((held_by = 'database'::text) OR (sealed IS NULL)))
 );
 CREATE TABLE public.user_roles (
     user_id uuid NOT NULL,
@@ -831,6 +842,14 @@ CREATE TABLE public.users (
     CONSTRAINT users_password_version_fits_32_bits CHECK (((password_version >= 1) AND (password_version <= '4294967295'::bigint))),
     CONSTRAINT users_status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text]))),
     CONSTRAINT users_username_is_folded CHECK ((username ~ '^[a-z0-9._@+-]{1,128}$'::text))
+);
+CREATE TABLE public.verifiers (
+    name text NOT NULL COLLATE pg_catalog."C",
+    seen_at timestamp with time zone NOT NULL,
+    fetches bigint NOT NULL,
+    kids text[] NOT NULL,
+    reports boolean NOT NULL,
+    CONSTRAINT verifiers_name_is_short CHECK ((octet_length(name) <= 64))
 );
 ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_00 FOR VALUES IN ('0');
 ALTER TABLE ONLY public.revocation_entries ATTACH PARTITION public.revocation_entries_01 FOR VALUES IN ('1');
@@ -882,6 +901,8 @@ ALTER TABLE ONLY public.key_ring
     ADD CONSTRAINT key_ring_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.minted_tokens
+    ADD CONSTRAINT minted_tokens_pkey PRIMARY KEY (kid, minute);
 ALTER TABLE ONLY public.node_ticks
     ADD CONSTRAINT node_ticks_pkey PRIMARY KEY (node);
 ALTER TABLE ONLY public.revocation_entries
@@ -964,8 +985,11 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_username_is_unique UNIQUE (username);
+ALTER TABLE ONLY public.verifiers
+    ADD CONSTRAINT verifiers_pkey PRIMARY KEY (name);
 CREATE INDEX audit_events_by_actor ON public.audit_events USING btree (actor, id);
 CREATE INDEX audit_events_by_target ON public.audit_events USING btree (target, id);
+CREATE INDEX clients_by_access_token_alg ON public.clients USING btree (access_token_alg) WHERE (access_token_alg IS NOT NULL);
 CREATE INDEX guess_buckets_by_spent_at ON public.guess_buckets USING btree (spent_at);
 CREATE INDEX revocation_entries_by_seq ON ONLY public.revocation_entries USING btree (seq);
 CREATE INDEX revocation_entries_00_seq_idx ON public.revocation_entries_00 USING btree (seq);

@@ -37,8 +37,9 @@ package struct JSONWebKey: Sendable {
                 throw .unsupportedUse
             }
         }
-        let algorithm = SignatureAlgorithm.allCases.first { members["alg"] == .string($0.rawValue) }
-        guard let algorithm else { throw .unsupportedType }
+        guard let algorithm = members["alg"]?.string.flatMap({ SignatureAlgorithm(text: $0) }) else {
+            throw .unsupportedType
+        }
         let components = try Self.components(in: members, for: algorithm)
         do throws(CryptoError) {
             publicKey = try PublicKey(components, algorithm: algorithm)
@@ -95,6 +96,14 @@ package struct JSONWebKey: Sendable {
             guard members["kty"] == "OKP", members["crv"] == "Ed25519" else { throw .unsupportedType }
             return .ed25519(try bytes("x"))
         }
+    }
+}
+
+extension SignatureAlgorithm {
+    /// By the bytes of its `alg` (RFC 7518 §3.1: case-sensitive); nil for any other.
+    package init?(text: String) {
+        guard let algorithm = Self.allCases.first(where: { $0.rawValue.isSameText(as: text) }) else { return nil }
+        self = algorithm
     }
 }
 

@@ -16,7 +16,8 @@ struct HealthRoutes: Sendable {
         router.get("/readyz") { _, _ in
             let isFresh = installation.revocations.isFresh
             return Readiness(
-                isFresh: isFresh, canSign: await installation.ring.canSign(), clockOffset: installation.clock.offset
+                isFresh: isFresh, canSign: await installation.ring.canSign(),
+                holdsMasterKey: installation.masterKeyRing.canMint, clockOffset: installation.clock.offset
             ).response
         }
     }
@@ -27,10 +28,12 @@ struct Readiness: Sendable, Equatable {
     /// The database has answered and the list is complete as of less than two seconds ago.
     let isFresh: Bool
     let canSign: Bool
+    /// The master key that new tokens are made under.
+    var holdsMasterKey = true
     /// Seconds; nil before the first tick.
     let clockOffset: Double?
 
-    var isReady: Bool { isFresh && canSign }
+    var isReady: Bool { isFresh && canSign && holdsMasterKey }
 
     /// Verifiers go by wall clocks of their own: far from the database's they refuse what was just issued.
     var warnings: [String] {
@@ -47,7 +50,11 @@ struct Readiness: Sendable, Equatable {
                     "checks",
                     [
                         "revocations": isFresh ? "ok" : "stale: the database has not answered a tick for 2 s",
-                        "signing_key": canSign ? "ok" : "no signing key that opens with this node's master keys",
+                        "signing_key": canSign
+                            ? "ok"
+                            : "no signing key that opens with this node's master keys, or that its token signs with",
+                        "master_key": holdsMasterKey
+                            ? "ok" : "the newest version has not come to this node: bring its file",
                         "clock": warnings.isEmpty ? "ok" : "apart",
                     ]
                 ),

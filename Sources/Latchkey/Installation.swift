@@ -2,6 +2,7 @@ import Foundation
 package import JOSE
 import LibCrypto
 package import Logging
+import PKCS11
 package import Postgres
 
 /// The features over one database and one set of master keys: what the routes, the command line and the tests all call.
@@ -12,13 +13,15 @@ package struct Installation: Sendable {
     package let node: UniqueID
     package let database: Database
     let pulse: Database
-    package let masterKeys: MasterKeys
+    package let masterKeyRing: MasterKeyRing
+    package let resealing: Resealing
     package let clock: NodeClock
     package let revocations: RevocationList
     package let feed: RevocationFeed
     package let ring: KeyRing
     package let signingKeys: SigningKeys
     package let compromises: KeyCompromises
+    package let keyUse: KeyUse
     package let users: Users
     package let guesses: Guesses
     package let roles: Roles
@@ -35,7 +38,6 @@ package struct Installation: Sendable {
     /// Opens no connection yet.
     package init(_ settings: Settings, masterKeys: MasterKeys, logger: Logger) {
         self.settings = settings
-        self.masterKeys = masterKeys
         self.logger = logger
         node = .version7(
             millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10))
@@ -47,31 +49,46 @@ package struct Installation: Sendable {
         // stale: its pulse has connections of its own.
         configuration.maximumConnections = 2
         pulse = Database(configuration)
+        let masterKeys = MasterKeyRing(
+            masterKeys, from: settings.masterKeySource, database, pulse: pulse, logger: logger)
+        masterKeyRing = masterKeys
+        resealing = Resealing(database, masterKeys: masterKeys)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
         feed = RevocationFeed(
             revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
+        let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
-            algorithm: settings.signingAlgorithm, clock: clock, logger: logger)
+            algorithm: settings.signingAlgorithm, clock: clock, token: token, logger: logger)
+        let clients = Clients(
+            database,
+            keys: ClientSecretKeys(current: { masterKeys.keys.current }) { version in
+                let keys = masterKeys.keys
+                if let key = keys.clientSecretKey(version: version) { return .held(key) }
+                return keys.isVoid(version) ? .retired : .unknown
+            })
+        self.clients = clients
+        let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm)
-        compromises = KeyCompromises(
-            signingKeys, masterKeys: masterKeys, ring: ring, revocations: revocations)
+            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm,
+            token: token, alsoInUse: { try await clients.algorithms().intersection(possible) })
+        compromises = KeyCompromises(signingKeys, ring: ring, revocations: revocations)
+        keyUse = KeyUse(database, clock: clock, logger: logger)
         signing = SigningThreads()
         let hasher = PasswordHasher(
             .init(
                 parameters: settings.argon2, memoryBudgetKiB: settings.hashingMemoryKiB,
-                queueWait: .seconds(settings.hashingQueueWait)))
+                queueWait: .seconds(settings.hashingQueueWait),
+                pepper: PasswordPepper(
+                    current: { settings.passwordPepper == .masterKey ? masterKeys.keys.current : nil },
+                    key: { masterKeys.keys.passwordPepper(version: $0) })))
         users = Users(database, hasher: hasher)
         guesses = Guesses(database, masterKeys: masterKeys, limits: settings.guesses, logger: logger)
         roles = Roles(database)
-        clients = Clients(
-            database,
-            keys: ClientSecretKeys(current: masterKeys.current) { masterKeys.clientSecretKey(version: $0) })
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
-            ring: ring, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
+            ring: ring, use: keyUse, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)
@@ -86,6 +103,8 @@ package struct Installation: Sendable {
             sessions, judge: judge, revocations: revocations, leeway: settings.keys.leeway)
         audit = AuditLog(database)
     }
+
+    package var masterKeys: MasterKeys { masterKeyRing.keys }
 
     package var migrator: Migrator { Migrator(database, Migrations.all) }
 

@@ -8,10 +8,12 @@ import Postgres
 struct MetricsRoutes: Sendable {
     private let installation: Installation
     private let traffic: HTTPTraffic
+    private let edge: EdgeTraffic
 
-    init(_ installation: Installation, traffic: HTTPTraffic) {
+    init(_ installation: Installation, traffic: HTTPTraffic, edge: EdgeTraffic) {
         self.installation = installation
         self.traffic = traffic
+        self.edge = edge
     }
 
     func add(to router: some RouterMethods<LatchkeyRequestContext>) {
@@ -50,6 +52,13 @@ struct MetricsRoutes: Sendable {
         }
         page.family("latchkey_http_requests_in_flight", .gauge, "Requests that are not answered yet.")
         page.sample(traffic.inFlightCount)
+        page.family("latchkey_http_refused_total", .counter, "Requests refused before they were whole, by why.")
+        page.samples(edge.refused, by: "reason")
+        page.family("latchkey_http_connections", .gauge, "Connections that callers hold open.")
+        page.sample(edge.openCount)
+        page.family(
+            "latchkey_http_connections_closed_total", .counter, "Connections closed over their callers, by why.")
+        page.samples(edge.closed, by: "reason")
     }
 
     private func sessions(in page: inout Exposition) {

@@ -3,6 +3,7 @@ import JOSE
 import LatchkeyHummingbird
 import Logging
 import NIOCore
+package import PKCS11
 package import Postgres
 import ServiceLifecycle
 
@@ -21,12 +22,16 @@ package struct Node: Service {
         logger = installation.logger
         self.onReady = onReady
         let (ring, feed) = (installation.ring, installation.feed)
+        let masterKeys = installation.masterKeyRing
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
-            masterKeys: installation.masterKeys.versions, settings: installation.settings.inForce,
+            masterKeys: { masterKeys.keys.versions }, settings: installation.settings.inForce,
             logger: installation.logger
         ) { reading in
             feed.listWasRead()
+            await masterKeys.follow(reading)
+            // Tried again at the next reading where it fails.
+            try? await feed.key.followMasterKeys()
             await ring.follow(reading)
         }
     }
@@ -35,6 +40,8 @@ package struct Node: Service {
     package enum StartError: Error, Sendable, Equatable, CustomStringConvertible {
         case migrations(MigrationStatus)
         case cannotSign
+        case token(SecurityTokenError)
+        case masterKeys(MasterKeyRefusal)
 
         package var description: String {
             switch self {
@@ -45,6 +52,8 @@ package struct Node: Service {
             case .migrations(.edited(let name)):
                 "migration \(name) differs from the one that was applied: run the version that applied it"
             case .migrations(.current): "the database is current"
+            case .token(let error): "the signing key's PKCS #11 token cannot be used: \(error)"
+            case .masterKeys(let refusal): refusal.description
             case .cannotSign:
                 "the current signing key does not open with the master keys in LATCHKEY_KEYS_DIR: are these this "
                     + "installation's keys?"
@@ -59,9 +68,24 @@ package struct Node: Service {
         guard status == .current else { throw StartError.migrations(status) }
         try await tick.tick()
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
+        try await settleMasterKeys()
         try await tick.tick()
+        if let failure = await installation.ring.proveToken() { throw StartError.token(failure) }
+        // A version that has begun to mint before the others knew of this node.
+        if let minting = installation.masterKeyRing.records.minting, !installation.masterKeyRing.canMint {
+            throw StartError.masterKeys(.missing(minting.version, in: installation.settings.masterKeySource.place))
+        }
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
         try await installation.feed.key.found()
+    }
+
+    private func settleMasterKeys() async throws {
+        let (keys, now) = try await installation.signingKeys.all()
+        do {
+            try await installation.masterKeyRing.settle(keys, now: now, origin: Origin(actor: "node"))
+        } catch let refusal as MasterKeyRefusal {
+            throw StartError.masterKeys(refusal)
+        }
     }
 
     /// Serves until graceful shutdown. In order of dependency; shutdown is the reverse and drains the servers first.
@@ -75,6 +99,7 @@ package struct Node: Service {
         let settings = installation.settings
         let onReady = onReady
         let traffic = HTTPTraffic(routes: routes().routes.map(\.path.description))
+        let edge = EdgeTraffic()
         var limits = settings.edge
         limits.connections = OpenFiles.makeRoom(for: limits.connections, beside: settings.databaseConnections)
         // Operators and their probes alone come there: it needs few, and takes none from the callers' files.
@@ -82,12 +107,12 @@ package struct Node: Service {
         few.connections = min(limits.connections, 64)
         let server = Application(
             router: router(traffic),
-            server: .edge(limits),
+            server: .edge(limits, counting: edge),
             configuration: .init(address: .hostname(settings.host, port: settings.port), serverName: nil),
             onServerRunning: { channel in await onReady(channel.localAddress?.port ?? settings.port) },
             logger: logger)
         let management = Application(
-            router: managementRouter(traffic),
+            router: managementRouter(traffic, edge),
             server: .edge(few),
             configuration: .init(
                 address: .hostname(settings.managementHost, port: settings.managementPort), serverName: nil),
@@ -96,7 +121,11 @@ package struct Node: Service {
             services: [
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
                 Housekeeping(installation, logger: logger),
-                KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger), management, server,
+                KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger), installation.keyUse,
+                TokenWatch(installation.ring, logger: logger),
+                MasterKeyWatch(
+                    installation.masterKeyRing, installation.resealing, ring: installation.ring, logger: logger),
+                management, server,
                 // Its streams never end by themselves: it is told first.
                 installation.feed,
             ], logger: logger)
@@ -125,10 +154,10 @@ package struct Node: Service {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware(policy(), counting: traffic))
         HealthRoutes(it).add(to: router)
-        JWKSRoutes(it.ring).add(to: router)
-        DiscoveryRoutes(
-            issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm, revocationKeys: it.feed.key.jwks
-        ).add(to: router)
+        JWKSRoutes(it.ring, use: it.keyUse).add(to: router)
+        let feedKey = it.feed.key
+        DiscoveryRoutes(issuer: it.settings.issuer, algorithms: it.settings.signingAlgorithms) { feedKey.jwks }
+            .add(to: router)
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
         FeedRoutes(it.feed, clients: it.clients, settings: it.settings.feed).add(to: router)
@@ -145,17 +174,19 @@ package struct Node: Service {
         UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions).add(to: guarded)
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
         ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
-        KeyAdministration(it.signingKeys, policy: it.settings.keys).add(to: guarded)
+        KeyAdministration(it.signingKeys, use: it.keyUse, policy: it.settings.keys).add(to: guarded)
         KeyCompromiseAdministration(it.compromises, sessions: it.sessions).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
         return router
     }
 
-    private func managementRouter(_ traffic: HTTPTraffic) -> Router<LatchkeyRequestContext> {
+    private func managementRouter(
+        _ traffic: HTTPTraffic, _ edge: EdgeTraffic
+    ) -> Router<LatchkeyRequestContext> {
         let router = Router(context: LatchkeyRequestContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware(policy()))
         HealthRoutes(installation).add(to: router)
-        MetricsRoutes(installation, traffic: traffic).add(to: router)
+        MetricsRoutes(installation, traffic: traffic, edge: edge).add(to: router)
         router.refuseOtherMethods(heads: .generated)
         return router
     }

@@ -1,5 +1,6 @@
 package import LibCrypto
 package import Logging
+package import PKCS11
 
 /// What an operator may choose. One name in three spellings: `LATCHKEY_ACCESS_TOKEN_TTL`, `accessToken.ttl`, and the row
 /// of the README's table. Times are seconds. Read once, by `SettingsReader`; plain values from then on.
@@ -22,6 +23,9 @@ package struct Settings: Sendable {
     /// Further audiences that a login may ask for.
     package var resources: [String]
     package var keysDirectory: String
+    /// nil: from `keysDirectory`.
+    package var masterKeyDescriptor: Int32?
+    package var passwordPepper: PasswordPepperChoice
     package var accessTokenTTL: Int64
     package var session: SessionPolicy
     package var argon2: Argon2Parameters
@@ -30,6 +34,8 @@ package struct Settings: Sendable {
     package var guesses: GuessLimits
     package var keys: KeyPolicy
     package var signingAlgorithm: SignatureAlgorithm
+    /// What makes and holds new signing keys; nil: they stand sealed in the database.
+    package var token: TokenSettings?
     package var registration: Registration
     package var feed: FeedSettings
     package var logLevel: Logger.Level
@@ -39,6 +45,40 @@ package struct Settings: Sendable {
         SettingsInForce(
             accessToken: accessTokenTTL, publishLead: keys.publishLead, maxAge: keys.maxAge, leeway: keys.leeway,
             failover: failover.rawValue, algorithms: [signingAlgorithm.rawValue])
+    }
+}
+
+extension Settings {
+    package var masterKeySource: MasterKeySource {
+        masterKeyDescriptor.map { .descriptor($0) } ?? .folder(keysDirectory)
+    }
+
+    /// What tokens may be signed by, the installation's own algorithm first.
+    package var signingAlgorithms: [SignatureAlgorithm] {
+        let others = token == nil ? SignatureAlgorithm.allCases : SecurityToken.algorithms
+        return [signingAlgorithm] + others.filter { $0 != signingAlgorithm }
+    }
+}
+
+/// A PKCS #11 token and how to use it.
+package struct TokenSettings: Sendable {
+    /// The path of the vendor's library.
+    package let module: String
+    /// At most 32 bytes.
+    package let label: String
+    /// The user's PIN.
+    @Masked package var pin: String
+
+    package init(module: String, label: String, pin: String) {
+        self.module = module
+        self.label = label
+        _pin = Masked(wrappedValue: pin)
+    }
+}
+
+extension SecurityToken {
+    package convenience init(_ settings: TokenSettings) {
+        self.init(module: settings.module, label: settings.label, pin: SecretBytes(Array(settings.pin.utf8)))
     }
 }
 
@@ -53,6 +93,13 @@ package struct Masked: Sendable, CustomStringConvertible, CustomReflectable {
 
     package var description: String { "****" }
     package var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Whether passwords are hashed with a key from outside the database beside their salts.
+package enum PasswordPepperChoice: String, Sendable, CaseIterable {
+    case none
+    /// Derived from the master key: a hash names its version, which cannot be retired while it does.
+    case masterKey = "master-key"
 }
 
 /// What a failover of PostgreSQL may lose.

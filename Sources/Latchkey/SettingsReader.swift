@@ -2,6 +2,7 @@ package import Configuration
 import JOSE
 import LibCrypto
 import Logging
+import PKCS11
 import Postgres
 
 /// Reads `Settings` from flags, environment and file (in this order) and gathers every error on the way. Each key is
@@ -9,7 +10,7 @@ import Postgres
 package struct SettingsReader {
     private let sources: [SettingsSource]
     private var rows: [SettingRow] = []
-    private var problems: [String] = []
+    var problems: [String] = []
 
     /// - Parameter config: scoped to nothing; every key begins with `latchkey`.
     package static func read(_ config: ConfigReader, profile: SettingsProfile) throws(SettingsError) -> Settings {
@@ -43,8 +44,8 @@ package struct SettingsReader {
         self.sources = sources
     }
 
-    /// What `latchkey dev` alone reads, from the environment alone.
-    private static let elsewhere = ["LATCHKEY_ADMIN_PASSWORD"]
+    /// What one command alone reads, from the environment alone: `dev`, and `keys import`.
+    private static let elsewhere = ["LATCHKEY_ADMIN_PASSWORD", "LATCHKEY_IMPORT_PASSPHRASE"]
 
     /// A key of a file that is no setting is a problem. A variable that is none may be another program's (Kubernetes
     /// names some after a Service called `latchkey`): a warning.
@@ -85,7 +86,9 @@ package struct SettingsReader {
             managementHost: text("management.host", default: "127.0.0.1"),
             trustedProxies: trustedProxies(), edge: edge(), issuer: issuer, audience: audience(issuer),
             resources: string("resources")?.split(separator: ",").map(String.init) ?? [],
-            keysDirectory: text("keys.dir", default: "keys"),
+            keysDirectory: text("keys.dir", default: Self.keysDirectory(in: sources)),
+            masterKeyDescriptor: descriptor(),
+            passwordPepper: choice("password.pepper", default: .none, of: PasswordPepperChoice.allCases),
             accessTokenTTL: seconds("accessToken.ttl", default: 600, in: 1...86_400),
             session: SessionPolicy(
                 idleTTL: idleTTL, maxTTL: seconds("session.maxTtl", default: 7_776_000, in: 60...315_360_000),
@@ -102,13 +105,19 @@ package struct SettingsReader {
                 maxAge: seconds("jwks.maxAge", default: isDev ? 10 : 300, in: 1...86_400),
                 leeway: seconds("clock.leeway", default: isDev ? 3 : 30, in: 0...600),
                 rotationInterval: seconds("key.rotationInterval", default: 2_592_000, in: 1...315_360_000)),
-            signingAlgorithm: choice("signing.algorithm", default: .rs256, of: [SignatureAlgorithm.rs256]),
+            signingAlgorithm: choice("signing.algorithm", default: .rs256, of: SignatureAlgorithm.allCases),
+            token: token(),
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
             feed: FeedSettings(
                 access: choice("feed.access", default: .everyone, of: FeedAccess.allCases),
                 followers: Int(int("feed.followers", default: 4096, in: 0...1_000_000))),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
+        if settings.token != nil, !SecurityToken.algorithms.contains(settings.signingAlgorithm) {
+            problems.append(
+                "LATCHKEY_SIGNING_ALGORITHM is \(settings.signingAlgorithm.rawValue): a PKCS #11 token makes no such keys"
+            )
+        }
         var keys = settings.keys
         keys.lifetime = settings.accessTokenTTL
         if keys.publishLead < keys.shortestLead {
@@ -222,10 +231,10 @@ package struct SettingsReader {
         }
     }
 
-    private enum Visibility { case shown, secret }
+    enum Visibility { case shown, secret }
 
     /// nil where it is not set.
-    private mutating func string(_ key: ConfigKey, _ visibility: Visibility = .shown) -> String? {
+    mutating func string(_ key: ConfigKey, _ visibility: Visibility = .shown) -> String? {
         let found = sources.lazy.compactMap { source in source.text(key).map { (text: $0, source: source) } }.first
         rows.append(
             SettingRow(
@@ -248,7 +257,7 @@ package struct SettingsReader {
     }
 
     /// `LATCHKEY_PORT is x`, and where it stands if that is in a file.
-    private func told(_ key: ConfigKey, _ text: String) -> String {
+    func told(_ key: ConfigKey, _ text: String) -> String {
         let place = sources.first { $0.text(key) != nil }.flatMap { source in
             if case .file = source.kind { " (\(source.place(of: key)))" } else { nil }
         }

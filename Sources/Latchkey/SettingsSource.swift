@@ -16,6 +16,8 @@ package struct SettingsSource: Sendable {
     private let config: ConfigReader
     /// What is given here, as it is spelt here: keys with their lines in a file, names in the environment.
     let given: [String: Int]
+    /// Where systemd has put the credentials of the service.
+    private(set) var credentialsDirectory: String?
 
     private init(_ kind: Kind, _ values: [String: String], given: [String: Int] = [:]) {
         let keyed = values.map { key, value in
@@ -47,9 +49,11 @@ package struct SettingsSource: Sendable {
     package static func environment(_ variables: [String: String]) -> SettingsSource {
         let provider = EnvironmentVariablesProvider(environmentVariables: variables)
         let names = variables.keys.filter { $0.utf8.starts(with: "LATCHKEY_".utf8) }
-        return SettingsSource(
+        var source = SettingsSource(
             .environment, ConfigReader(provider: provider),
             given: Dictionary(uniqueKeysWithValues: names.map { ($0, 0) }))
+        source.credentialsDirectory = variables["CREDENTIALS_DIRECTORY"].flatMap { $0.isEmpty ? nil : $0 }
+        return source
     }
 
     package static func file(_ file: ConfigFile) -> SettingsSource {

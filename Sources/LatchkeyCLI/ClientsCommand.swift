@@ -40,11 +40,16 @@ struct ClientsCommand: AsyncParsableCommand {
         @Option(help: ArgumentHelp("Where authorization codes may go; may be repeated.", valueName: "uri"))
         var redirectURI: [String] = []
 
+        @Option(
+            help: ArgumentHelp(
+                "RS256, PS256, ES256, EdDSA or default: what signs its access tokens.", valueName: "alg"))
+        var signingAlg: String?
+
         func request(name: String?) -> ClientRequest {
             ClientRequest(
                 name: name, grantTypes: grantType.isEmpty ? nil : grantType, authenticationMethod: authMethod,
                 redirectURIs: redirectURI.isEmpty ? nil : redirectURI,
-                scope: scope.isEmpty ? nil : scope.joined(separator: " "))
+                scope: scope.isEmpty ? nil : scope.joined(separator: " "), accessTokenAlgorithm: signingAlg)
         }
     }
 

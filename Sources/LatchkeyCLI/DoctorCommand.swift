@@ -1,6 +1,7 @@
 import ArgumentParser
 import JOSE
 import Latchkey
+import PKCS11
 import Postgres
 
 /// Looks at a running installation and says what to mend.
@@ -25,10 +26,10 @@ struct DoctorCommand: AsyncParsableCommand {
         let doctor = Doctor(
             database,
             settings: .init(
-                keysDirectory: settings.keysDirectory, publishLead: settings.keys.publishLead,
+                masterKeys: settings.masterKeySource, publishLead: settings.keys.publishLead,
                 // The pool, the lanes, the listener and the pulse.
                 connectionsOfOneNode: settings.databaseConnections + 6, argon2: settings.argon2,
-                hashingMemoryKiB: settings.hashingMemoryKiB))
+                hashingMemoryKiB: settings.hashingMemoryKiB, token: settings.token.map { SecurityToken($0) }))
         var findings: [Finding] = []
         await doctor.examine { finding in
             findings.append(finding)

@@ -41,11 +41,12 @@ struct InstallationOptions: ParsableArguments {
     /// The features over the installation, for a command that does not serve. Refuses a database of another version.
     func withInstallation<R>(_ body: (Installation) async throws -> R) async throws -> R {
         let settings = try settings(.command)
-        let masterKeys = try MasterKeyFolder(settings.keysDirectory).load()
+        let masterKeys = try settings.masterKeySource.load()
         let installation = Installation(settings, masterKeys: masterKeys, logger: Logs.quiet)
         defer { installation.close() }
         let status = try await installation.migrator.status()
         guard status == .current else { throw Node.StartError.migrations(status) }
+        try await installation.masterKeyRing.adopt()
         return try await body(installation)
     }
 

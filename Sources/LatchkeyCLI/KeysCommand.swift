@@ -4,11 +4,12 @@ import Latchkey
 struct KeysCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "The signing keys and their life.",
-        discussion: "Example: latchkey keys list", subcommands: [List.self, Rotate.self, Compromise.self, Restore.self])
+        discussion: "Example: latchkey keys list",
+        subcommands: [List.self, Rotate.self, Verifiers.self, Compromise.self, Restore.self, Import.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "list", abstract: "Every signing key, its state and its times.",
+            commandName: "list", abstract: "Every signing key, its state, its times and its use.",
             discussion: "Example: latchkey keys list --json")
 
         @OptionGroup var installation: InstallationOptions
@@ -16,10 +17,14 @@ struct KeysCommand: AsyncParsableCommand {
 
         func run() async throws {
             let rows = try await installation.withInstallation { installation in
-                try await KeyAdministration(installation.signingKeys, policy: installation.settings.keys).list()
+                try await KeysCommand.administration(installation).list()
             }
             Output.rows(
-                rows, columns: ["kid", "alg", "state", "ripe_at", "activates_at", "retires_at", "removed_at"],
+                rows,
+                columns: [
+                    "kid", "alg", "state", "ripe_at", "activates_at", "retires_at", "removed_at", "tokens_alive",
+                    "unknown_to",
+                ],
                 as: output.form)
         }
     }
@@ -41,12 +46,37 @@ struct KeysCommand: AsyncParsableCommand {
         @Option(help: "Written to the audit log.")
         var reason: String?
 
+        @Flag(help: "Wait until every verifier that names itself holds the next key.")
+        var waitForVerifiers = false
+
+        @Option(help: ArgumentHelp("How long to wait for them (600).", valueName: "SECONDS"))
+        var timeout: Int?
+
+        func validate() throws {
+            guard timeout == nil || waitForVerifiers else {
+                throw ValidationError("--timeout says how long --wait-for-verifiers waits: give both.")
+            }
+            guard timeout.map({ (0...86_400).contains($0) }) ?? true else {
+                throw ValidationError("--timeout is 0 to 86400 seconds.")
+            }
+        }
+
         func run() async throws {
             let answer = try await installation.withInstallation { installation in
-                try await KeyAdministration(installation.signingKeys, policy: installation.settings.keys)
-                    .rotate(from: from, reason: reason, origin: InstallationOptions.origin)
+                let administration = KeysCommand.administration(installation)
+                guard waitForVerifiers else {
+                    return try await administration.rotate(
+                        from: from, reason: reason, origin: InstallationOptions.origin)
+                }
+                return try await PatientRotation(
+                    administration: administration, from: from, reason: reason, timeout: timeout ?? 600
+                ).run()
             }
             Output.one(answer, as: output.form)
         }
+    }
+
+    fileprivate static func administration(_ it: Installation) -> KeyAdministration {
+        KeyAdministration(it.signingKeys, use: it.keyUse, policy: it.settings.keys)
     }
 }

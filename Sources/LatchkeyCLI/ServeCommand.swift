@@ -25,7 +25,7 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try installation.settings(.serve, flags: port.map { ["port": "\($0)"] } ?? [:])
         try installation.configuration.warn(Logs.logger(settings.logLevel))
-        let masterKeys = try MasterKeyFolder(settings.keysDirectory).load()
+        let masterKeys = try settings.masterKeySource.load()
         try await Serving.run(
             Installation(settings, masterKeys: masterKeys, logger: Logs.logger(settings.logLevel)))
     }

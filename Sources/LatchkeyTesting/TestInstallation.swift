@@ -152,14 +152,16 @@ package struct TestInstallation: Sendable {
                 """
             ),
             (
-                "one key of an algorithm has no successor, and two standbys stand ready",
+                "one key of each algorithm that signs has no successor, and two standbys stand ready behind it",
                 """
-                SELECT NOT EXISTS (
-                    SELECT FROM signing_keys
+                SELECT sum(last) > 0 AND bool_and(last <= 1 AND (last = 0 OR ready >= 2)) AS holds
+                FROM (
+                    SELECT count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) AS last,
+                           count(*) FILTER (WHERE activates_at IS NULL) AS ready
+                    FROM signing_keys
                     WHERE compromised_at IS NULL AND removed_at IS NULL
                     GROUP BY algorithm
-                    HAVING count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) <> 1
-                        OR count(*) FILTER (WHERE activates_at IS NULL) < 2) AS holds
+                ) AS algorithms
                 """
             ),
             (

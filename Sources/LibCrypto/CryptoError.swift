@@ -13,6 +13,10 @@ package enum CryptoError: Error, Equatable, CustomStringConvertible {
     case refusedKey
     /// Sealed bytes that were truncated, tampered with, or sealed with another key or other associated data.
     case notAuthentic
+    /// The token that holds the private key does not answer, or does not let this process use it.
+    case unreachable
+    /// The private key does not leave the token that holds it.
+    case heldElsewhere
     /// OpenSSL failed where correct input cannot make it fail: no memory, no provider.
     case failed
 
@@ -22,6 +26,8 @@ package enum CryptoError: Error, Equatable, CustomStringConvertible {
         case .malformedKey: "not a well-formed key of the wanted algorithm"
         case .refusedKey: "the key is too weak or too large"
         case .notAuthentic: "the sealed bytes are not authentic"
+        case .unreachable: "what holds the private key cannot be used now"
+        case .heldElsewhere: "the private key does not leave what holds it"
         case .failed: "the cryptographic library failed"
         }
     }

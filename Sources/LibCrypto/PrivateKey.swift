@@ -2,11 +2,9 @@ import CLibCrypto
 
 /// A private key that signs by one algorithm, for ever. Any number of threads may sign with it at once.
 package final class PrivateKey: Sendable {
-    package let algorithm: SignatureAlgorithm
     /// The other half.
     package let publicKey: PublicKey
-    private let handle: KeyHandle
-    private let prepared: PreparedContext
+    private let half: any PrivateHalf
 
     /// Makes a new key: RSA of 2,048 bits with the exponent 65537, P-256, or Ed25519. RSA takes 50 to 500 ms.
     package static func generate(_ algorithm: SignatureAlgorithm) throws(CryptoError) -> PrivateKey {
@@ -47,43 +45,41 @@ package final class PrivateKey: Sendable {
             throw .clearingQueue(.malformedKey)
         }
         try self.init(handle, algorithm)
-        // A key whose halves differ would publish a key that verifies nothing; a damaged RSA prime would leak the other.
-        let probe = Array("latchkey".utf8)
-        guard let signature = try? sign(probe), publicKey.verify(signature, of: probe) else { throw .malformedKey }
+        guard isWhole else { throw .malformedKey }
     }
 
-    private init(_ handle: KeyHandle, _ algorithm: SignatureAlgorithm) throws(CryptoError) {
-        self.handle = handle
-        self.algorithm = algorithm
-        prepared = try PreparedContext(handle, algorithm, for: .signing)
-        publicKey = try PublicKey(PublicKey.Components(of: handle, algorithm), algorithm: algorithm)
+    convenience init(_ handle: KeyHandle, _ algorithm: SignatureAlgorithm) throws(CryptoError) {
+        let components = try PublicKey.Components(of: handle, algorithm)
+        self.init(
+            try PublicKey(components, algorithm: algorithm), half: try KeyInMemory(handle, algorithm))
+    }
+
+    /// A key whose private half is `half`: it signs by the algorithm of `publicKey`, which belongs to it.
+    package init(_ publicKey: PublicKey, half: any PrivateHalf) {
+        self.publicKey = publicKey
+        self.half = half
+    }
+
+    package var algorithm: SignatureAlgorithm { publicKey.algorithm }
+
+    /// Whether what it signs verifies with its public half. A key whose halves differ would publish a key that verifies
+    /// nothing; the signatures of a damaged RSA prime would give the other one away.
+    package var isWhole: Bool {
+        let probe = Array("latchkey".utf8)
+        guard let signature = try? half.sign(probe) else { return false }
+        return publicKey.verify(signature, of: probe)
     }
 
     /// The key as unencrypted PKCS #8 in DER, to be sealed at once.
-    package func pkcs8() throws(CryptoError) -> SecretBytes {
-        guard let information = EVP_PKEY2PKCS8(handle.pointer) else { throw .clearingQueue(.failed) }
-        // Wipes the encoded key as it frees it.
-        defer { PKCS8_PRIV_KEY_INFO_free(information) }
-        let count = i2d_PKCS8_PRIV_KEY_INFO(information, nil)
-        guard count > 0 else { throw .clearingQueue(.failed) }
-        return try SecretBytes(count: Int(count)) { (output) throws(CryptoError) in
-            var position = output.octets
-            guard i2d_PKCS8_PRIV_KEY_INFO(information, &position) == count else { throw .clearingQueue(.failed) }
-        }
-    }
+    ///
+    /// - Throws: `CryptoError.heldElsewhere` where it is in a token.
+    package func pkcs8() throws(CryptoError) -> SecretBytes { try half.pkcs8() }
 
-    /// The signature of `message` as JWS has it: ES256 is r || s. RSA takes up to 1 ms: call it off the hot threads.
-    package func sign(_ message: [UInt8]) throws(CryptoError) -> [UInt8] {
-        // RSA of 2,048 bits signs in 256 bytes; no algorithm here in more than 1,024 (RSA of 8,192).
-        var signature = [UInt8](repeating: 0, count: 1024)
-        var count = signature.count
-        let isSigned = prepared.use { context in
-            EVP_DigestSign(context, &signature, &count, message, message.count) == 1
-        }
-        guard isSigned else { throw .clearingQueue(.failed) }
-        signature.removeLast(signature.count - count)
-        return algorithm == .es256 ? try ECDSASignature.raw(fromDER: signature) : signature
-    }
+    /// The signature of `message` as JWS has it: ES256 is r || s. RSA takes up to 1 ms, a token a round trip: call it off
+    /// the hot threads.
+    ///
+    /// - Throws: `CryptoError.unreachable` where the token that holds the key does not answer, `.failed`.
+    package func sign(_ message: [UInt8]) throws(CryptoError) -> [UInt8] { try half.sign(message) }
 }
 
 extension PrivateKey: CustomStringConvertible, CustomReflectable {

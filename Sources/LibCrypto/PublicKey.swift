@@ -60,12 +60,20 @@ package final class PublicKey: Sendable {
     private static func check(modulus: [UInt8], exponent: [UInt8]) throws(CryptoError) {
         // A leading zero would give the same key a second thumbprint.
         guard let first = modulus.first, first != 0, let last = modulus.last, let exponentFirst = exponent.first,
-            exponentFirst != 0, let exponentLast = exponent.last
+            exponentFirst != 0
         else { throw .malformedKey }
         let bitCount = modulus.count * 8 - first.leadingZeroBitCount
-        guard 2048...8192 ~= bitCount, last & 1 == 1, exponentLast & 1 == 1, exponent.count <= 8,
-            exponent.reduce(UInt64(0), { $0 << 8 | UInt64($1) }) >= 65537
-        else { throw .refusedKey }
+        guard rsaBits.contains(bitCount), last & 1 == 1, isUsable(exponent: exponent) else { throw .refusedKey }
+    }
+
+    /// Smaller ones can be factored; larger ones make each verification a denial of service.
+    static let rsaBits = 2048...8192
+
+    /// Small exponents have a history of forgeries (Bleichenbacher 2006), large ones cost.
+    static func isUsable(exponent: [UInt8]) -> Bool {
+        guard let last = exponent.last else { return false }
+        return last & 1 == 1 && exponent.count <= 8
+            && exponent.reduce(UInt64(0), { $0 << 8 | UInt64($1) }) >= 65537
     }
 }
 

@@ -30,6 +30,8 @@ final class Connection {
     var warned = false
     /// Its number in the pool, where it is the pool's.
     var place: Int?
+    /// What is in flight is nobody's any more.
+    var isLeftBehind = false
     private var prepared = PreparedStatements()
     private var results: [ResultSet] = []
     private var failure: PostgresError?
@@ -51,6 +53,14 @@ final class Connection {
     }
 
     var isIdle: Bool { if case .idle = phase { true } else { false } }
+
+    /// With a batch in flight.
+    var isBusy: Bool {
+        switch phase {
+        case .preparing, .running, .scripting: true
+        case .lookingUp, .connecting, .givenUp, .idle, .closed: false
+        }
+    }
 
     /// Idle, and not in a transaction that its owner forgot.
     var isClean: Bool { isIdle && PQtransactionStatus(pg) == PQTRANS_IDLE }

@@ -57,21 +57,23 @@ package final class Database: Sendable {
     }
 
     /// An autocommit statement in the next commit group. It must not wait for a row lock (FOR UPDATE SKIP LOCKED).
+    /// - Parameter timeout: nanoseconds; nil: the statement timeout.
     package func grouped(
-        _ query: Query, in lane: GroupedLane = .hot, cancellation: Cancellation = .heeded
+        _ query: Query, in lane: GroupedLane = .hot, timeout: Int64? = nil, cancellation: Cancellation = .heeded
     ) async throws(PostgresError) -> ResultSet {
-        let deadline = deadline(nil, cancellation)
+        let deadline = deadline(timeout, cancellation)
         return try await reactor.answer(cancellation) { core, reply in
             core.lanes[lane.rawValue].add(query, deadline: deadline, reply)
         }
     }
 
     /// One autocommit statement on a connection of the pool.
+    /// - Parameter timeout: nanoseconds; nil: the statement timeout.
     @discardableResult
     package func query(
-        _ query: Query, cancellation: Cancellation = .heeded
+        _ query: Query, timeout: Int64? = nil, cancellation: Cancellation = .heeded
     ) async throws(PostgresError) -> ResultSet {
-        let deadline = deadline(nil, cancellation)
+        let deadline = deadline(timeout, cancellation)
         return try await reactor.answer(cancellation) { core, reply in
             core.pool.run(query, deadline: deadline, reply)
         }
@@ -90,12 +92,13 @@ package final class Database: Sendable {
     /// name a table that another of them makes.
     @discardableResult
     package func batch(_ queries: [Query]) async throws(PostgresError) -> [ResultSet] {
-        try await lease { lease throws(PostgresError) in
-            try await lease.batch(queries, commits: .yes)
-        }
+        let lease = try await takeLease(nil)
+        defer { lease.releaseWhenDone() }
+        return try await lease.batch(queries, commits: .yes)
     }
 
-    /// A connection of the pool for as long as `body` runs.
+    /// A connection of the pool for as long as `body` runs, which may change its session. Cancelled with a statement in
+    /// flight, it ends.
     /// - Parameter timeout: nanoseconds for all of it; nil: the statement timeout.
     package func lease<R: Sendable>(
         timeout: Int64? = nil, _ body: (Lease) async throws(PostgresError) -> R
@@ -111,7 +114,7 @@ package final class Database: Sendable {
         timeout: Int64? = nil, _ body: (Transaction) async throws -> R
     ) async throws -> R {
         let lease = try await takeLease(timeout)
-        defer { lease.release() }
+        defer { lease.releaseWhenDone() }
         let transaction = Transaction(lease)
         do {
             let value = try await body(transaction)

@@ -56,8 +56,19 @@ package final class Lease: @unchecked Sendable {
         }
     }
 
+    /// Ends a transaction whose statements are over. Where a cancelled task has left one in flight, or the time is up, the
+    /// pool does it, at `releaseWhenDone`.
+    func rollBack() async {
+        _ = try? await run(["ROLLBACK"], script: nil, commits: .no, .ignored)
+    }
+
     func release() {
         _ = reactor.post { core in core.pool.release(self.connection) }
+    }
+
+    /// Of a lease that holds nothing of the session: no lock, no setting.
+    func releaseWhenDone() {
+        _ = reactor.post { core in core.pool.releaseWhenDone(self.connection) }
     }
 
     /// Ends the connection rather than give it back in an unknown state.

@@ -34,6 +34,10 @@ final class Pool {
         }
     }
 
+    /// What a cancelled task leaves in flight may go on for so long: as long as the server itself would take to see that
+    /// its client has gone.
+    private static let leftBehind: Int64 = 1_000_000_000
+
     private unowned let core: ReactorCore
     private var machine: PoolMachine
     private var connections: [Int: Connection] = [:]
@@ -95,6 +99,7 @@ final class Pool {
             case .ready where connection.place == nil:
                 connection.place = id
                 free(id)
+            case .ready where connection.isLeftBehind: clear(connection)
             case .lost:
                 connections[id] = nil
                 fail(machine.lost(id, now: monotonicNow(), chance: .random(in: .min ... .max)), .cannotConnect)
@@ -109,6 +114,24 @@ final class Pool {
     func release(_ connection: Connection) {
         guard connection.isClean, let id = connection.place else { return connection.close() }
         free(id)
+    }
+
+    /// The same for a lease that leaves nothing of a session behind. Where its task was cancelled with a statement in
+    /// flight, that one ends first, and its transaction with it: a flood of callers that hang up would otherwise cost a
+    /// connection each.
+    func releaseWhenDone(_ connection: Connection) {
+        guard connection.isBusy else { return clear(connection) }
+        connection.isLeftBehind = true
+        connection.deadline = min(connection.deadline, monotonicNow() + Self.leftBehind)
+    }
+
+    private func clear(_ connection: Connection) {
+        connection.isLeftBehind = false
+        guard connection.isIdle, !connection.isClean else { return release(connection) }
+        connection.run(
+            Batch(queries: ["ROLLBACK"], deadline: monotonicNow() + Self.leftBehind) { [unowned self] _ in
+                release(connection)
+            })
     }
 
     private func free(_ id: Int) {

@@ -55,7 +55,7 @@ package final class Transaction: Sendable {
         do {
             results = try await lease.batch(all, commits: .yes)
         } catch {
-            if case .refused = error { state.withLock { $0 = .aborted } } else { lease.discard() }
+            if case .refused = error { state.withLock { $0 = .aborted } }
             throw error
         }
         // COMMIT of a transaction that a swallowed error has aborted answers ROLLBACK.
@@ -74,6 +74,6 @@ package final class Transaction: Sendable {
             return state == .open || state == .aborted
         }
         guard isOpen else { return }
-        await lease.cleanUp("ROLLBACK")
+        await lease.rollBack()
     }
 }

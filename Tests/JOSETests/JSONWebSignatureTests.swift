@@ -51,6 +51,36 @@ import Testing
         #expect(token == PublishedVectors.a2Token)
     }
 
+    @Test func `signing as in RFC 8037 A4 gives the published token`() throws {
+        // The seed of A.1 behind the PKCS #8 prefix of RFC 8410 §7.
+        let prefix: [UInt8] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20]
+        let seed = try #require(Base64URL.decode(PublishedVectors.edD.utf8))
+        let key = try PrivateKey(pkcs8: SecretBytes(prefix + seed), algorithm: .edDSA)
+        let published = try JSONWebSignature(parsing: Array(PublishedVectors.edToken.utf8))
+        let input = JSONWebSignature.signingInput(header: Array(#"{"alg":"EdDSA"}"#.utf8), payload: published.payload)
+        #expect(
+            JSONWebSignature.compact(signingInput: input, signature: try key.sign(input)) == PublishedVectors.edToken)
+    }
+
+    @Test func `the key of RFC 7515 A3 signs what its published half verifies`() throws {
+        // RFC 5915 in PKCS #8: id-ecPublicKey, prime256v1, then d and the point.
+        let head: [UInt8] = [
+            0x30, 0x81, 0x87, 2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48,
+            0xce,
+            0x3d, 3, 1, 7, 4, 0x6d, 0x30, 0x6b, 2, 1, 1, 4, 0x20,
+        ]
+        let d = try #require(Base64URL.decode(PublishedVectors.a3D.utf8))
+        let x = try #require(Base64URL.decode(PublishedVectors.a3X.utf8))
+        let y = try #require(Base64URL.decode(PublishedVectors.a3Y.utf8))
+        let key = try PrivateKey(
+            pkcs8: SecretBytes(head + d + [0xa1, 0x44, 3, 0x42, 0, 4] + x + y), algorithm: .es256)
+        #expect(key.publicKey.components == .p256(x: x, y: y))
+        let published = try JSONWebSignature(parsing: Array(PublishedVectors.a3Token.utf8))
+        let input = JSONWebSignature.signingInput(header: Array(#"{"alg":"ES256"}"#.utf8), payload: published.payload)
+        let token = JSONWebSignature.compact(signingInput: input, signature: try key.sign(input))
+        try JSONWebSignature(parsing: Array(token.utf8)).verify(with: Self.publishedP256())
+    }
+
     @Test(
         "the published tokens do not verify with another key",
         arguments: [

@@ -34,12 +34,16 @@ import Testing
         ["users", "set-password", "ada", "correct horse"], ["users", "list", "--limit", "many"], ["sessions", "list"],
         ["sessions", "revoke"], ["roles", "create"], ["keys", "rotate", "--from"], ["keys", "rotate", "kid"],
         ["keys", "compromise", "kid"], ["keys", "compromise", "--reason", "why"], ["keys", "restore"],
+        ["keys", "rotate", "--timeout", "5"], ["keys", "rotate", "--wait-for-verifiers", "--timeout", "soon"],
+        ["keys", "rotate", "--wait-for-verifiers", "--timeout", "86401"],
         ["revoke", "--reason", "why"], ["revoke", "--all"], ["revoke", "--all", "--user", "ada", "--reason", "why"],
         ["revoke", "--token", "lkr1.AAAA", "--reason", "why"], ["dev", "--port", "eighty"], ["dev", "installation"],
         ["clients", "create"], ["clients", "create", "x", "--secret", "y"], ["clients", "show"],
         ["clients", "rotate-secret", "x", "--expire-old-after", "soon"],
         ["clients", "update", "x", "--scope", "a", "--no-scope"], ["serve", "--port"], ["migrate", "--force"],
-        ["master-key", "init", "extra"], ["audit", "--limit"],
+        ["master-key", "init", "extra"], ["master-key", "retire"], ["master-key", "retire", "one"],
+        ["master-key", "retire", "40000"], ["master-key", "compromised"], ["master-key", "compromised", "--reason"],
+        ["audit", "--limit"],
     ])
     func `Wrong usage ends with status 2, says how it is meant, and does nothing`(arguments: [String]) async throws {
         let transcript = try await LatchkeyBinary.run(arguments)

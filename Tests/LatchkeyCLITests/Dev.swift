@@ -119,6 +119,8 @@ struct Dev: Sendable {
 struct SharedDev: SuiteTrait, TestScoping {
     @TaskLocal private static var current: Dev?
 
+    var environment: [String: String] = [:]
+
     static var dev: Dev {
         get throws { try #require(current) }
     }
@@ -127,7 +129,7 @@ struct SharedDev: SuiteTrait, TestScoping {
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
         try await Dev.withFolder { folder in
-            try await Dev.run(in: folder) { dev in
+            try await Dev.run(in: folder, environment: environment) { dev in
                 try await Self.$current.withValue(dev) { try await function() }
             }
         }
@@ -136,4 +138,7 @@ struct SharedDev: SuiteTrait, TestScoping {
 
 extension Trait where Self == SharedDev {
     static var sharedDev: SharedDev { SharedDev() }
+
+    /// With settings of its own.
+    static func sharedDev(_ environment: [String: String]) -> SharedDev { SharedDev(environment: environment) }
 }

@@ -8,21 +8,24 @@ import Testing
 struct ServeGround: Sendable {
     let connectionString: String
     let keys: String
+    /// Over those below.
+    var settings: [String: String] = [:]
 
     var environment: [String: String] {
         [
             "LATCHKEY_DATABASE_URL": connectionString, "LATCHKEY_KEYS_DIR": keys,
             "LATCHKEY_ISSUER": "https://id.example", "LATCHKEY_REGISTRATION": "open",
-        ]
+        ].merging(settings) { $1 }
     }
 
     /// Runs `body` with a migrated database, or with an empty one where `migrations` is empty.
     static func run(
-        migrations: [Migration] = Migrations.all, _ body: (ServeGround) async throws -> Void
+        migrations: [Migration] = Migrations.all, settings: [String: String] = [:],
+        _ body: (ServeGround) async throws -> Void
     ) async throws {
         try await Dev.withFolder(named: "keys") { folder in
             try await TestCluster.withDatabase(migrations: migrations) { connectionString in
-                let ground = ServeGround(connectionString: connectionString, keys: folder.path)
+                let ground = ServeGround(connectionString: connectionString, keys: folder.path, settings: settings)
                 let made = try await ground.command("master-key", "init")
                 #expect(made.exit == .code(0), "\(made.errors)")
                 try await body(ground)

@@ -144,7 +144,7 @@ struct CancellationTests {
                 """)
         task.cancel()
         #expect(await task.value == .unknownOutcome)
-        // The pool's one place is free at once; the server ends the statement when it sees that nobody listens.
+        // The pool's one place is free within a second; the server ends the statement when it sees that nobody listens.
         #expect(try await database.query("SELECT 1").count == 1)
         try await observer.query("SELECT pg_advisory_xact_lock(6)")
         #expect(try await observer.value("SELECT count(*) AS value FROM t", as: Int64.self) == 0)
@@ -172,6 +172,88 @@ struct CancellationTests {
         #expect(await task.value == .unavailable(.cancelled))
         #expect(try await database.value("SELECT pg_backend_pid() AS value") == backend)
         #expect(try await observer.value("SELECT count(*) AS value FROM t", as: Int64.self) == 0)
+    }
+
+    @Test func `In flight, again and again, they cost no connection`() async throws {
+        try await observer.query("CREATE TABLE t (what text)")
+        let backend: Int32 = try await database.value("SELECT pg_backend_pid() AS value")
+        let blocked: Query = "SELECT pg_advisory_xact_lock(5)"
+        let kinds: [(what: String, body: @Sendable (Database) async throws -> Void)] = [
+            ("batch", { database in _ = try await database.batch(["INSERT INTO t VALUES ('batch')", blocked]) }),
+            (
+                "begun",
+                { database in
+                    try await database.transaction { transaction in
+                        _ = try await transaction.batch(["INSERT INTO t VALUES ('begun')", blocked])
+                        _ = try await transaction.query("INSERT INTO t VALUES ('begun')")
+                    }
+                }
+            ),
+            (
+                "middle",
+                { database in
+                    try await database.transaction { transaction in
+                        _ = try await transaction.query("INSERT INTO t VALUES ('middle')")
+                        _ = try await transaction.query(blocked)
+                    }
+                }
+            ),
+            (
+                "commit",
+                { database in
+                    try await database.transaction { transaction in
+                        _ = try await transaction.commit(["INSERT INTO t VALUES ('commit')", blocked])
+                    }
+                }
+            ),
+            (
+                "failing",
+                { database in
+                    try await database.transaction { transaction in
+                        _ = try await transaction.batch(["SELECT 1", blocked, "SELECT 1 / 0"])
+                    }
+                }
+            ),
+        ]
+        try await observer.lease { lease throws(PostgresError) in
+            try await lease.query("SELECT pg_advisory_lock(5)")
+            for round in 1...3 {
+                for kind in kinds {
+                    let task = Task<PostgresError?, Never> { [database] in
+                        await outcome { try await kind.body(database) }
+                    }
+                    do { try await untilBlocked() } catch { Issue.record(error) }
+                    task.cancel()
+                    #expect(await task.value == .unknownOutcome, "\(kind.what) \(round)")
+                    try await lease.query("SELECT pg_advisory_unlock(5)")
+                    // The next has the same connection, when what was in flight is over and undone.
+                    let next: Int32 = try await database.query("SELECT pg_backend_pid() AS value").one().decode("value")
+                    #expect(next == backend, "\(kind.what) \(round)")
+                    try await lease.query("SELECT pg_advisory_lock(5)")
+                }
+            }
+        }
+        // What was sent to its COMMIT stands, all else does not.
+        let stands = try await observer.value("SELECT array_agg(what ORDER BY what) AS value FROM t", as: [String].self)
+        #expect(stands == ["batch", "batch", "batch", "commit", "commit", "commit"])
+    }
+
+    @Test func `A lease that is cancelled in flight takes its session with it`() async throws {
+        let task = Task<PostgresError?, Never> { [database] in
+            await outcome {
+                try await database.lease { lease throws(PostgresError) in
+                    try await lease.query("SELECT pg_advisory_lock(6), pg_sleep(600)::text")
+                }
+            }
+        }
+        try await observer.wait(
+            until: """
+                SELECT count(*) = 1 AS value FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event = 'PgSleep'
+                """)
+        task.cancel()
+        #expect(await task.value == .unknownOutcome)
+        try await observer.query("SELECT pg_advisory_xact_lock(6)")
     }
 
     @Test func `A storm of them leaves nothing behind`() async throws {

@@ -2,6 +2,7 @@ package import Hummingbird
 package import JOSE
 import LatchkeyHummingbird
 import LatchkeyVerifier
+import LibCrypto
 import Postgres
 
 /// `/admin/clients…`: registering and changing OAuth clients, in the names of RFC 7591.
@@ -86,7 +87,8 @@ extension ClientRequest {
         self.init(
             name: try body.optionalString("client_name"), grantTypes: try body.optionalStringArray("grant_types"),
             authenticationMethod: try body.optionalString("token_endpoint_auth_method"),
-            redirectURIs: try body.optionalStringArray("redirect_uris"), scope: try body.optionalString("scope"))
+            redirectURIs: try body.optionalStringArray("redirect_uris"), scope: try body.optionalString("scope"),
+            accessTokenAlgorithm: try body.optionalString("access_token_signed_response_alg"))
     }
 }
 
@@ -105,6 +107,7 @@ extension Client {
                 ("token_endpoint_auth_method", .string(metadata.authenticationMethod.rawValue)),
                 ("redirect_uris", list(metadata.redirectURIs)),
                 ("scope", .string(metadata.scopes.joined(separator: " "))),
+                ("access_token_signed_response_alg", metadata.accessTokenAlgorithm.map { .string($0.rawValue) }),
                 ("status", .string(isActive ? "active" : "disabled")),
                 ("old_secret_until", oldSecretUntil.map { .string(RFC3339.text(microseconds: $0.microseconds)) }),
             ]))

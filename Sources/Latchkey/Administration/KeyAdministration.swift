@@ -7,10 +7,12 @@ package import Postgres
 /// `/admin/keys…`.
 package struct KeyAdministration: Sendable {
     private let keys: SigningKeys
+    let use: KeyUse
     private let policy: KeyPolicy
 
-    package init(_ keys: SigningKeys, policy: KeyPolicy) {
+    package init(_ keys: SigningKeys, use: KeyUse, policy: KeyPolicy) {
         self.keys = keys
+        self.use = use
         self.policy = policy
     }
 
@@ -23,31 +25,42 @@ package struct KeyAdministration: Sendable {
             try context.require(scope: "keys:rotate")
             let body = try await JSONBody.ifPresent(request)
             let answer = try await rotate(
-                from: try body?.optionalString("from"), reason: try body?.optionalString("reason"),
-                origin: context.origin)
+                from: try body?.optionalString("from"),
+                when: try body?.optionalBool("wait_for_verifiers") == true ? .verifiersAreReady : .ripe,
+                reason: try body?.optionalString("reason"), origin: context.origin)
             return Response.json(answer, status: .accepted, caching: .noStore)
         }
+        addVerifiers(to: router)
     }
 
     package func list() async throws -> [JSONValue] {
         let ring = try await keys.read()
+        let overview = try await use.overview()
         // What nodes serve by: whoever asks may have another lead.
         let lead = ring.inForce.publishLead
-        return ring.keys.map { $0.json(at: ring.clock.now, lead: lead) }
+        return ring.keys.map { $0.json(at: ring.clock.now, lead: lead, use: overview) }
     }
 
-    /// - Parameter from: nil: the key that signs now. It is named at once, so that two who ask at the same time mean the
-    ///   same one and make one rotation.
-    package func rotate(from kid: String?, reason: String?, origin: Origin) async throws -> JSONValue {
-        let from: String
-        if let kid {
-            from = kid
-        } else {
-            let ring = try await keys.read()
-            guard
-                let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: keys.algorithm)
-            else { throw SigningKeyError.noSigner }
-            from = signer.kid
+    /// The key that signs now.
+    package func signer() async throws -> String {
+        let ring = try await keys.read()
+        guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: keys.algorithm) else {
+            throw SigningKeyError.noSigner
+        }
+        return signer.kid
+    }
+
+    /// - Parameters:
+    ///   - from: nil: the key that signs now. It is named at once, so that two who ask at the same time mean the same one
+    ///     and make one rotation.
+    ///   - condition: what must be true of the key that will sign. Verifiers' own words, so nothing rests on it.
+    /// - Throws: `Rejection.noRipeStandby`, `.verifiersNotReady`, `.notFound`.
+    package func rotate(
+        from kid: String?, when condition: RotationCondition = .ripe, reason: String?, origin: Origin
+    ) async throws -> JSONValue {
+        let from = if let kid { kid } else { try await signer() }
+        if condition == .verifiersAreReady, case .rotate(_, let next, _) = try await keys.rotation(from: from) {
+            try await use.requireKnown(next)
         }
         switch try await keys.rotate(from: from, reason: reason, origin: origin) {
         case .rotate(_, let kid, let at), .alreadyRotated(let kid, let at):
@@ -66,10 +79,11 @@ package struct KeyAdministration: Sendable {
 }
 
 extension SigningKey {
-    package func json(at now: Instant, lead: Int64) -> JSONValue {
+    package func json(at now: Instant, lead: Int64, use: KeyUse.Overview) -> JSONValue {
         func time(_ instant: Instant?) -> JSONValue? {
             instant.map { .string(RFC3339.text(microseconds: $0.microseconds)) }
         }
+        let strangers = Verifier.without(kid, among: use.verifiers, now: now).map { JSONValue.string($0.name) }
         return .object(
             JSONObject([
                 ("kid", .string(kid)), ("alg", .string(publicKey.publicKey.algorithm.rawValue)),
@@ -77,6 +91,8 @@ extension SigningKey {
                 ("published_at", time(publishedAt)), ("ripe_at", isStandby ? time(ripeAt(lead: lead)) : nil),
                 ("activates_at", time(activatesAt)), ("retires_at", time(retiresAt)), ("leaves_at", time(leavesAt)),
                 ("removed_at", time(removedAt)), ("compromised_at", time(compromisedAt)),
+                ("tokens_alive", activatesAt.map { _ in .integer(use.alive[kid] ?? 0) }),
+                ("unknown_to", isInJWKS(at: now) ? .array(strangers) : nil),
             ]))
     }
 }

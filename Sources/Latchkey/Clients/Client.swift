@@ -1,4 +1,5 @@
 package import JOSE
+package import LibCrypto
 package import Postgres
 
 // Clients: which OAuth clients there are (RFC 6749 §2), what each is registered for, how each proves who it is. This room
@@ -28,6 +29,16 @@ package enum ClientAuthenticationMethod: String, Sendable, CaseIterable {
     package init?(text: String) {
         guard let method = Self.allCases.first(where: { $0.rawValue.isSameText(as: text) }) else { return nil }
         self = method
+    }
+}
+
+extension SignatureAlgorithm {
+    /// What the client of `row` wants its access tokens signed by, where `row` is a client's or what a token is minted
+    /// from; nil: the installation's.
+    package init?(ofClient row: ResultSet.Row) throws(PostgresError) {
+        guard let text: String = try row.decodeIfPresent("access_token_alg") else { return nil }
+        guard let algorithm = SignatureAlgorithm(text: text) else { throw .undecodable(column: "access_token_alg") }
+        self = algorithm
     }
 }
 

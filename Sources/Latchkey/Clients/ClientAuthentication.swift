@@ -1,5 +1,5 @@
 package import JOSE
-import LibCrypto
+package import LibCrypto
 package import Postgres
 
 /// The client that a request says it comes from (RFC 6749 §2.3), before that is proved.
@@ -37,6 +37,8 @@ package struct ClientOnFile: Sendable {
     /// The database's instant, read after the lock where there is one.
     package let now: Instant
     package let keyRingVersion: Int64
+    /// nil: the installation's.
+    package let accessTokenAlgorithm: SignatureAlgorithm?
 
     /// nil where the row holds no client.
     init?(_ row: ResultSet.Row) throws(PostgresError) {
@@ -51,6 +53,7 @@ package struct ClientOnFile: Sendable {
         epoch = try row.decodeIfPresent("epoch")
         now = try row.decode("now")
         keyRingVersion = try row.decode("ring")
+        accessTokenAlgorithm = try SignatureAlgorithm(ofClient: row)
         var secrets: [ClientSecretHash] = []
         if let hash: Bytes = try row.decodeIfPresent("secret_hash") {
             secrets.append(ClientSecretHash(bytes: hash.bytes, keyVersion: try row.decode("secret_key")))
@@ -89,7 +92,7 @@ extension ClientSecretKeys {
             let versions = stored.isEmpty ? [current] : Set(stored.map(\.keyVersion))
             for version in versions {
                 guard let hash = hash(secret, for: claim.id, version: version) else {
-                    isUndecided = true
+                    if !isRetired(version) { isUndecided = true }
                     continue
                 }
                 for candidate in stored where candidate.keyVersion == version {

@@ -1,4 +1,5 @@
 import JOSE
+package import LibCrypto
 import Postgres
 
 /// What a client is registered for, in the terms of RFC 7591 §2.
@@ -11,6 +12,8 @@ package struct ClientMetadata: Sendable, Equatable {
     package let redirectURIs: [String]
     /// The most that it may ask for.
     package let scopes: [String]
+    /// By what its access tokens are signed, once a key of that algorithm may sign; nil: by the installation's.
+    package let accessTokenAlgorithm: SignatureAlgorithm?
 
     init(_ row: ResultSet.Row) throws(PostgresError) {
         name = try row.decode("name")
@@ -21,6 +24,7 @@ package struct ClientMetadata: Sendable, Equatable {
         authenticationMethod = method
         redirectURIs = try row.decode("redirect_uris")
         scopes = try row.decode("scopes")
+        accessTokenAlgorithm = try SignatureAlgorithm(ofClient: row)
     }
 
     /// What `request` makes of `old`, or of the defaults: `client_credentials` by `client_secret_basic`.
@@ -35,6 +39,11 @@ package struct ClientMetadata: Sendable, Equatable {
             ?? .clientSecretBasic
         redirectURIs = try request.redirectURIs.map(Self.checked(redirectURIs:)) ?? old?.redirectURIs ?? []
         scopes = try request.scope.map(Self.checked(scope:)) ?? old?.scopes ?? []
+        if let asked = request.accessTokenAlgorithm {
+            accessTokenAlgorithm = try Self.checked(algorithm: asked)
+        } else {
+            accessTokenAlgorithm = old?.accessTokenAlgorithm
+        }
 
         // A secret is made at registration and at a rotation, and nowhere else.
         if let old, (old.authenticationMethod == .none) != (authenticationMethod == .none) {
@@ -84,6 +93,20 @@ package struct ClientMetadata: Sendable, Equatable {
             throw .invalidField("token_endpoint_auth_method", reason: "It is one of \(known).")
         }
         return method
+    }
+
+    /// What a client says that wants the installation's algorithm again.
+    private static let installationAlgorithm = "default"
+
+    private static func checked(algorithm: String) throws(Rejection) -> SignatureAlgorithm? {
+        if algorithm.isSameText(as: installationAlgorithm) { return nil }
+        guard let algorithm = SignatureAlgorithm(text: algorithm) else {
+            let known = SignatureAlgorithm.allCases.map(\.rawValue).joined(separator: ", ")
+            throw .invalidField(
+                "access_token_signed_response_alg",
+                reason: "It is one of \(known), or \(installationAlgorithm) for the installation's.")
+        }
+        return algorithm
     }
 
     /// Together they are at most 2,000 bytes: they stand in every token.
@@ -142,16 +165,19 @@ package struct ClientRequest: Sendable {
     package var redirectURIs: [String]?
     /// Separated by spaces, as in RFC 7591.
     package var scope: String?
+    /// A JWS `alg`, or `default`.
+    package var accessTokenAlgorithm: String?
 
     package init(
         name: String? = nil, grantTypes: [String]? = nil, authenticationMethod: String? = nil,
-        redirectURIs: [String]? = nil, scope: String? = nil
+        redirectURIs: [String]? = nil, scope: String? = nil, accessTokenAlgorithm: String? = nil
     ) {
         self.name = name
         self.grantTypes = grantTypes
         self.authenticationMethod = authenticationMethod
         self.redirectURIs = redirectURIs
         self.scope = scope
+        self.accessTokenAlgorithm = accessTokenAlgorithm
     }
 }
 

@@ -1,3 +1,4 @@
+import LibCrypto
 package import Postgres
 
 /// Every statement on `clients`.
@@ -5,13 +6,14 @@ package enum ClientSQL {
     /// What `Client` is decoded from.
     private static let columns: StaticString = """
         id, name, status = 'active' AS is_active, auth_method, grant_types, redirect_uris, scopes, epoch, created_at,
+        access_token_alg,
         CASE WHEN old_secret_until > clock_timestamp() THEN old_secret_until END AS old_secret_until
         """
 
     /// What `ClientOnFile` is decoded from, but for the clock and the key ring.
     private static let file: StaticString = """
         status = 'active' AS is_active, auth_method, grant_types, scopes, epoch, secret_hash, secret_key, old_secret_hash,
-        old_secret_key, old_secret_until
+        old_secret_key, old_secret_until, access_token_alg
         """
 
     package enum Locking { case unlocked, sharedSkippingLocked }
@@ -24,7 +26,7 @@ package enum ClientSQL {
         let lock: StaticString = locking == .sharedSkippingLocked ? "FOR SHARE SKIP LOCKED" : ""
         return """
             SELECT c.is_active, c.auth_method, c.grant_types, c.scopes, c.epoch, c.secret_hash, c.secret_key,
-                   c.old_secret_hash, c.old_secret_key, c.old_secret_until,
+                   c.old_secret_hash, c.old_secret_key, c.old_secret_until, c.access_token_alg,
                    CASE WHEN c.is_active IS NULL THEN EXISTS (SELECT FROM clients WHERE id = \(id)) END AS is_locked,
                    clock_timestamp() AS now, (SELECT version FROM key_ring) AS ring
             FROM (SELECT true AS row) AS one
@@ -55,15 +57,21 @@ package enum ClientSQL {
         "SELECT \(literal: columns) FROM clients WHERE id > \(id) ORDER BY id LIMIT \(limit)"
     }
 
+    /// What clients that get tokens ask to have them signed by.
+    static let algorithms: Query = """
+        SELECT DISTINCT access_token_alg FROM clients WHERE access_token_alg IS NOT NULL AND status = 'active'
+        """
+
     static func insert(_ id: String, _ client: ClientMetadata, _ secret: ClientSecretHash?) -> Query {
         """
         INSERT INTO clients (
-            id, name, auth_method, grant_types, redirect_uris, scopes, epoch, secret_hash, secret_key)
+            id, name, auth_method, grant_types, redirect_uris, scopes, epoch, secret_hash, secret_key,
+            access_token_alg)
         VALUES (
             \(id), \(client.name), \(client.authenticationMethod.rawValue), \(client.grantTypes.map(\.rawValue)),
             \(client.redirectURIs), \(client.scopes),
             CASE WHEN \(client.authenticationMethod.rawValue) <> 'none' THEN gen_random_uuid() END,
-            \(secret.map { Bytes($0.bytes) }), \(secret?.keyVersion))
+            \(secret.map { Bytes($0.bytes) }), \(secret?.keyVersion), \(client.accessTokenAlgorithm?.rawValue))
         RETURNING \(literal: columns)
         """
     }
@@ -93,7 +101,7 @@ package enum ClientSQL {
             """
             name = \(client.name), auth_method = \(client.authenticationMethod.rawValue),
             grant_types = \(client.grantTypes.map(\.rawValue)), redirect_uris = \(client.redirectURIs),
-            scopes = \(client.scopes)
+            scopes = \(client.scopes), access_token_alg = \(client.accessTokenAlgorithm?.rawValue)
             """, epoch)
     }
 
@@ -109,6 +117,23 @@ package enum ClientSQL {
         return update(
             id, "secret_hash = \(Bytes(new.bytes)), secret_key = \(new.keyVersion), \(old)",
             seconds > 0 ? .goesOn : .ends)
+    }
+
+    static func countSecrets(hashedUnder version: Int16) -> Query {
+        """
+        SELECT count(*) AS count
+        FROM clients
+        WHERE secret_key = \(version) OR old_secret_key = \(version) AND old_secret_until > clock_timestamp()
+        """
+    }
+
+    /// The same secret under another version of the master key, unless it was rotated meanwhile.
+    static func rehashSecret(_ id: String, from old: ClientSecretHash, to new: ClientSecretHash) -> Query {
+        """
+        UPDATE clients
+        SET secret_hash = \(Bytes(new.bytes)), secret_key = \(new.keyVersion)
+        WHERE id = \(id) AND secret_hash = \(Bytes(old.bytes)) AND secret_key = \(old.keyVersion)
+        """
     }
 
     package static func disable(_ id: String) -> Query {

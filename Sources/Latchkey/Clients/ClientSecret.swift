@@ -36,24 +36,51 @@ package struct ClientSecretHash: Sendable {
 
 /// The keys that secrets are hashed under, by the version of their master key.
 package struct ClientSecretKeys: Sendable {
-    let current: Int16
-    private let key: @Sendable (Int16) -> HMACSHA256Key?
+    package enum Key: Sendable {
+        case held(HMACSHA256Key)
+        /// Nobody holds it any more: what was hashed under it opens nothing.
+        case retired
+        /// This node does not hold it; another may.
+        case unknown
+    }
 
-    /// - Parameter key: nil for a version that this node does not hold.
-    package init(current: Int16, key: @escaping @Sendable (Int16) -> HMACSHA256Key?) {
-        self.current = current
+    private let currentVersion: @Sendable () -> Int16
+    private let key: @Sendable (Int16) -> Key
+
+    /// - Parameter current: the version that new secrets are hashed under.
+    package init(current: @escaping @Sendable () -> Int16, key: @escaping @Sendable (Int16) -> Key) {
+        currentVersion = current
         self.key = key
+    }
+
+    var current: Int16 { currentVersion() }
+
+    func isRetired(_ version: Int16) -> Bool {
+        if case .retired = key(version) { true } else { false }
     }
 
     /// nil where this node does not hold the version.
     func hash(_ secret: ClientSecret, for clientID: String, version: Int16) -> [UInt8]? {
-        key(version).map { secret.hash(for: clientID, under: $0) }
+        guard case .held(let key) = key(version) else { return nil }
+        return secret.hash(for: clientID, under: key)
+    }
+
+    /// What to store in place of the present secret's hash, so that it comes under the current version; nil where it is
+    /// there already, or `claim` showed another one.
+    func renewal(of claim: ClaimedClient, _ client: ClientOnFile) -> (old: ClientSecretHash, new: ClientSecretHash)? {
+        guard let secret = claim.secret, let present = client.secrets.first, present.keyVersion < current,
+            let hash = hash(secret, for: claim.id, version: present.keyVersion),
+            constantTimeEquals(present.bytes, hash)
+        else { return nil }
+        return (present, self.hash(secret, for: claim.id))
     }
 
     package func hash(_ secret: ClientSecret, for clientID: String) -> ClientSecretHash {
-        guard let bytes = hash(secret, for: clientID, version: current) else {
+        // Once: it may change between two looks.
+        let version = current
+        guard let bytes = hash(secret, for: clientID, version: version) else {
             preconditionFailure("the current master key is one that is held")
         }
-        return ClientSecretHash(bytes: bytes, keyVersion: current)
+        return ClientSecretHash(bytes: bytes, keyVersion: version)
     }
 }

@@ -1,6 +1,6 @@
 import Foundation
 import JOSE
-import LibCrypto
+package import LibCrypto
 package import Postgres
 
 /// The OAuth clients.
@@ -50,6 +50,16 @@ package struct Clients: Sendable {
         return clients
     }
 
+    /// By which algorithms active clients want their access tokens signed, apart from those that take the installation's:
+    /// each needs keys of its own.
+    package func algorithms() async throws(PostgresError) -> Set<SignatureAlgorithm> {
+        var algorithms: Set<SignatureAlgorithm> = []
+        for row in try await database.query(ClientSQL.algorithms).rows {
+            if let algorithm = try SignatureAlgorithm(ofClient: row) { algorithms.insert(algorithm) }
+        }
+        return algorithms
+    }
+
     /// It begins with the epoch that disabling it made: no token from before lives again.
     package func enable(_ id: String, origin: Origin) async throws {
         try await database.transaction { transaction in
@@ -68,6 +78,7 @@ package struct Clients: Sendable {
     package func authenticate(_ claim: ClaimedClient, for grant: GrantType? = nil) async throws -> String {
         if claim.isFirstParty { return Client.firstParty }
         let client = try keys.authenticate(claim, as: try await onFile(claim))
+        await renew(claim, client)
         if let grant, !client.grantTypes.contains(grant) { throw Rejection.unauthorizedClient }
         return claim.id
     }
@@ -80,6 +91,11 @@ package struct Clients: Sendable {
         guard Scope.list(client.scopes, holds: scope) else { throw Rejection.insufficientScope(scope) }
     }
 
+    /// How many secrets are hashed under that version of the master key.
+    package func count(hashedUnder version: Int16) async throws(PostgresError) -> Int64 {
+        try await database.query(ClientSQL.countSecrets(hashedUnder: version)).one().decode("count")
+    }
+
     private func onFile(_ claim: ClaimedClient) async throws(PostgresError) -> ClientOnFile? {
         guard claim.hasPossibleID else { return nil }
         return try ClientOnFile(try await database.grouped(ClientSQL.read(claim.id, .unlocked)).one())
@@ -88,7 +104,16 @@ package struct Clients: Sendable {
     /// The same in a statement that mints: under the row's lock, which is skipped where another holds it and then waited
     /// for alone.
     package func authenticateToMint(_ claim: ClaimedClient) async throws -> ClientOnFile {
-        try keys.authenticate(claim, as: try await onFileUnderLock(claim))
+        let client = try keys.authenticate(claim, as: try await onFileUnderLock(claim))
+        await renew(claim, client)
+        return client
+    }
+
+    /// The secret is known in this moment alone: the one time at which its hash can come under a newer master key.
+    private func renew(_ claim: ClaimedClient, _ client: ClientOnFile) async {
+        guard let (old, new) = keys.renewal(of: claim, client) else { return }
+        // Where it fails the next authentication does it; this one does not rest on it.
+        _ = try? await database.query(ClientSQL.rehashSecret(claim.id, from: old, to: new))
     }
 
     private func onFileUnderLock(_ claim: ClaimedClient) async throws(PostgresError) -> ClientOnFile? {

@@ -34,6 +34,7 @@ package enum Event: Sendable {
     case tokenRevoked(token: String, reason: String?)
     case keyRotated(from: String, to: String, reason: String?)
     case keysFounded(kids: [String])
+    case keyImported(kid: String, algorithm: String)
     case keyMoved(kid: String, KeyMove)
     /// `next`: who signs in its place, where it signed.
     case keyCompromised(kid: String, next: String?, reason: String)
@@ -44,6 +45,11 @@ package enum Event: Sendable {
     case clientSecretRotated(client: String, oldLives: Int64, epoch: String?)
     case clientDisabled(client: String, epoch: String?, reason: String?)
     case clientEnabled(client: String)
+    case masterKeyMade(version: Int16, purpose: String)
+    case masterKeyMints(version: Int16)
+    case masterKeysCompromised(by: Int16, reason: String)
+    case masterKeyRetired(version: Int16, forced: String?)
+    case keyResealed(kid: String, from: Int16, to: Int16)
 
     /// A step of the schedule: into the JWKS (`published`), read there (`stamped`), the first of its algorithm (`activated`)
     /// or the last (`retired`), its last token's end known (`parted`), out of the JWKS (`removed`), destroyed (`wiped`).
@@ -69,6 +75,7 @@ package enum Event: Sendable {
         case .tokenRevoked: "token.revoked"
         case .keyRotated: "key.rotated"
         case .keysFounded: "key.founded"
+        case .keyImported: "key.imported"
         case .keyMoved(_, let move): "key.\(move.rawValue)"
         case .keyCompromised: "key.compromised"
         case .keyRestored: "key.restored"
@@ -77,10 +84,15 @@ package enum Event: Sendable {
         case .clientSecretRotated: "client.secret-rotated"
         case .clientDisabled: "client.disabled"
         case .clientEnabled: "client.enabled"
+        case .masterKeyMade: "master-key.made"
+        case .masterKeyMints: "master-key.in-use"
+        case .masterKeysCompromised: "master-key.compromised"
+        case .masterKeyRetired: "master-key.retired"
+        case .keyResealed: "key.resealed"
         }
     }
 
-    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`, `client:…`.
+    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`, `client:…`, `master-key:…`.
     package var target: String {
         switch self {
         case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user),
@@ -93,11 +105,16 @@ package enum Event: Sendable {
         case .tokenRevoked(let token, _): "token:\(token)"
         case .keyRotated(_, let to, _): "key:\(to)"
         case .keysFounded: "key:all"
+        case .keyImported(let kid, _): "key:\(kid)"
         case .keyMoved(let kid, _): "key:\(kid)"
         case .keyCompromised(let kid, _, _), .keyRestored(let kid, _): "key:\(kid)"
         case .clientCreated(let client, _, _), .clientChanged(let client, _, _),
             .clientSecretRotated(let client, _, _), .clientDisabled(let client, _, _), .clientEnabled(let client):
             "client:\(client)"
+        case .masterKeyMade(let version, _), .masterKeyMints(let version), .masterKeysCompromised(let version, _),
+            .masterKeyRetired(let version, _):
+            "master-key:\(version)"
+        case .keyResealed(let kid, _, _): "key:\(kid)"
         }
     }
 
@@ -120,12 +137,17 @@ package enum Event: Sendable {
         case .keysFounded(let kids): with([("kids", list(kids))])
         case .keyCompromised(_, let next, let reason): with([("next", text(next)), ("reason", .string(reason))])
         case .keyRestored(_, let reason): with([("reason", text(reason))])
+        case .keyImported(_, let algorithm): with([("alg", .string(algorithm))])
         case .clientCreated(_, let name, let scopes): with([("name", .string(name)), ("scopes", list(scopes))])
         case .clientChanged(_, let scopes, let epoch): with([("scopes", list(scopes)), ("sid", text(epoch))])
         case .clientSecretRotated(_, let seconds, let epoch):
             with([("old_lives", .integer(seconds)), ("sid", text(epoch))])
         case .clientDisabled(_, let epoch, let reason): with([("sid", text(epoch)), ("reason", text(reason))])
-        case .clientEnabled: with([])
+        case .clientEnabled, .masterKeyMints: with([])
+        case .masterKeyMade(_, let purpose): with([("for", .string(purpose))])
+        case .masterKeysCompromised(_, let reason): with([("reason", .string(reason))])
+        case .masterKeyRetired(_, let forced): with([("in_spite_of", text(forced))])
+        case .keyResealed(_, let from, let to): with([("from", .integer(Int64(from))), ("to", .integer(Int64(to)))])
         }
     }
 

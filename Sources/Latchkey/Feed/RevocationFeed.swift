@@ -21,7 +21,7 @@ package final class RevocationFeed: Service {
     private static let mostSilence: Int64 = 700_000_000
 
     package init(
-        _ list: RevocationList, database: Database, masterKeys: MasterKeys, node: UniqueID, issuer: String
+        _ list: RevocationList, database: Database, masterKeys: MasterKeyRing, node: UniqueID, issuer: String
     ) {
         self.list = list
         let key = FeedKey(database, masterKeys: masterKeys)

@@ -31,9 +31,10 @@ final class GuessLane<Item: Sendable, Answer: Sendable>: Sendable {
     private let state = Mutex(State())
     private let call: @Sendable ([Item]) async throws(PostgresError) -> [Answer]
 
-    /// - Parameter call: one round trip for a group; it answers each item, in their order.
-    init(patience: Duration = .seconds(2), _ call: @escaping @Sendable ([Item]) async throws(PostgresError) -> [Answer])
-    {
+    /// - Parameters:
+    ///   - patience: where a call takes as long at most, nobody waits longer than twice of it for an answer.
+    ///   - call: one round trip for a group; it answers each item, in their order.
+    init(patience: Duration, _ call: @escaping @Sendable ([Item]) async throws(PostgresError) -> [Answer]) {
         self.patience = patience
         self.call = call
     }

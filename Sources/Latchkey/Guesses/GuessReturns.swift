@@ -35,7 +35,7 @@ final class GuessReturns: Sendable {
         self.database = database
         let owed = Debts()
         self.owed = owed
-        lane = GuessLane { slots throws(PostgresError) in
+        lane = GuessLane(patience: .nanoseconds(Guesses.half(of: database))) { slots throws(PostgresError) in
             try await Self.send(slots + owed.take(), owed, database)
             return slots.map { _ in () }
         }
@@ -60,7 +60,7 @@ final class GuessReturns: Sendable {
             // Also for a caller who has hung up, and for others.
             try await database.query(
                 GuessSQL.giveBack(slots.flatMap { slot in slot.keys.map { ($0, slot.takenAt) } }),
-                cancellation: .ignored)
+                timeout: Guesses.half(of: database), cancellation: .ignored)
         } catch {
             owed.add(slots)
             throw error

@@ -8,22 +8,23 @@ package import Postgres
 /// password takes a slot before the hash, gives it back where nothing was guessed, and keeps it where the guess was wrong.
 package struct Guesses: Sendable {
     private let database: Database
-    private let masterKeys: MasterKeys
+    private let masterKeys: MasterKeyRing
     private let limits: GuessLimits
     private let logger: Logger
     private let lane: GuessLane<GuessCaller, GuessVerdict>
     private let returns: GuessReturns
 
-    package init(_ database: Database, masterKeys: MasterKeys, limits: GuessLimits, logger: Logger) {
+    package init(_ database: Database, masterKeys: MasterKeyRing, limits: GuessLimits, logger: Logger) {
         self.database = database
         self.masterKeys = masterKeys
         self.limits = limits
         self.logger = logger
-        lane = GuessLane { callers throws(PostgresError) in
+        let half = Self.half(of: database)
+        lane = GuessLane(patience: .nanoseconds(half)) { callers throws(PostgresError) in
             var verdicts: [GuessVerdict] = []
             // For all of them: whose task makes the call may hang up meanwhile.
             let taken = try await database.grouped(
-                GuessSQL.take(callers, limits), in: .guesses, cancellation: .ignored)
+                GuessSQL.take(callers, limits), in: .guesses, timeout: half, cancellation: .ignored)
             for row in taken.rows {
                 verdicts.append(try GuessVerdict(row))
             }
@@ -31,6 +32,10 @@ package struct Guesses: Sendable {
         }
         returns = GuessReturns(database)
     }
+
+    /// In nanoseconds: how long one waits for the call in flight, and how long a call may take: together what a request
+    /// waits for the database in all.
+    static func half(of database: Database) -> Int64 { database.configuration.statementTimeout / 2 }
 
     /// Takes a slot in every bucket that counts this caller, or in none. A known device has a bucket of its own, **instead
     /// of** the name's and the network's: whoever guesses elsewhere cannot lock it out.
@@ -92,7 +97,8 @@ package struct Guesses: Sendable {
         let device =
             known.flatMap { $0.passwordVersion == passwordVersion ? $0.device : nil }
             ?? .version7(millisecondsSince1970: instant.milliseconds, random: SecureRandom.bytes(10))
-        return DeviceToken(user: user, device: device, passwordVersion: passwordVersion).text(masterKeys: masterKeys)
+        return DeviceToken(user: user, device: device, passwordVersion: passwordVersion).text(
+            masterKeys: masterKeys.keys)
     }
 
     /// What is done once a minute: returns that failed are tried again, and spent rows go, a thousand at a time.
@@ -107,7 +113,7 @@ package struct Guesses: Sendable {
         guard limits.perAccount > 0 else {
             return GuessCaller(accountKey: [], addressKey: addressKey(network), username: "", device: nil)
         }
-        let token = deviceToken.flatMap { DeviceToken($0, masterKeys: masterKeys) }
+        let token = deviceToken.flatMap { DeviceToken($0, masterKeys: masterKeys.keys) }
         return GuessCaller(
             accountKey: key(.account, Array((username?.text ?? name).utf8)), addressKey: addressKey(network),
             username: username?.text ?? "",
@@ -125,7 +131,7 @@ package struct Guesses: Sendable {
 
     /// The first 128 bits of HMAC-SHA-256: a reader of the table cannot find out by trying which names were typed.
     private func key(_ kind: GuessSlot.Full, _ bytes: [UInt8]) -> [UInt8] {
-        guard let key = masterKeys.guessBucketKey else {
+        guard let key = masterKeys.keys.guessBucketKey else {
             preconditionFailure("there is a master key")
         }
         return Array(key.authenticate(Array(kind.rawValue.utf8) + [0] + bytes).prefix(16))

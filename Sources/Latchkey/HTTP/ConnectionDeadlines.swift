@@ -8,7 +8,17 @@ struct ConnectionDeadlines {
         case connection(Reason)
     }
 
-    enum Reason: String { case nothingCame, idle, answersNotTaken, answersAwaited, lingering, drain }
+    /// Why a connection is closed over its caller.
+    enum Reason: String, CaseIterable, Sendable {
+        case nothingCame = "nothing-came"
+        case idle
+        case answersNotTaken = "answers-not-taken"
+        case answersAwaited = "answers-awaited"
+        case lingering
+        case drain
+        /// As it came: no time of its own.
+        case tooMany = "too-many"
+    }
 
     private enum Phase {
         /// `begun`: a byte of the head has come.

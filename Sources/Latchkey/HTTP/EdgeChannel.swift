@@ -11,10 +11,11 @@ struct EdgeChannel: ServerChildChannel {
 
     private let inner: HTTP1Channel
     private let limits: EdgeLimits
-    private let connections = OpenConnections()
+    private let connections: OpenConnections
 
-    init(_ responder: @escaping HTTPChannelHandler.Responder, limits: EdgeLimits) {
+    init(_ responder: @escaping HTTPChannelHandler.Responder, limits: EdgeLimits, traffic: EdgeTraffic) {
         self.limits = limits
+        connections = OpenConnections(traffic)
         // The gate has counted already; the parser's own limits are the second line.
         let decoder = HTTP1Channel.Configuration.DecoderConfiguration(
             maxHeaderFieldSize: EdgeLimits.headBytes, maxHeaderListSize: 2 * EdgeLimits.headBytes,
@@ -34,7 +35,7 @@ struct EdgeChannel: ServerChildChannel {
             try pipeline.addHandler(answers, position: .after(decoder))
             let gate = ConnectionGate(
                 limits: limits, admission: admission, ticker: connections.ticker(of: channel.eventLoop, limits),
-                answers: answers, now: channel.eventLoop.now, logger: logger)
+                answers: answers, traffic: connections.traffic, now: channel.eventLoop.now, logger: logger)
             try pipeline.addHandler(gate, position: .first)
             return value
         } catch {
@@ -52,19 +53,24 @@ struct EdgeChannel: ServerChildChannel {
 
 extension HTTPServerBuilder {
     /// HTTP/1.1 with deadlines and limits, behind which a malformed request is never seen.
-    package static func edge(_ limits: EdgeLimits) -> HTTPServerBuilder {
-        HTTPServerBuilder { responder in EdgeChannel(responder, limits: limits) }
+    /// - Parameter traffic: what it counts in; one of its own where nobody looks.
+    package static func edge(_ limits: EdgeLimits, counting traffic: EdgeTraffic = EdgeTraffic()) -> HTTPServerBuilder {
+        HTTPServerBuilder { responder in EdgeChannel(responder, limits: limits, traffic: traffic) }
     }
 }
 
 /// The connections of one port: how many, and who looks after their deadlines.
 private final class OpenConnections: Sendable {
-    private let count = Atomic(0)
+    let traffic: EdgeTraffic
     private let tickers = Mutex<[ObjectIdentifier: NIOLoopBound<EdgeTicker>]>([:])
 
+    init(_ traffic: EdgeTraffic) {
+        self.traffic = traffic
+    }
+
     func admit(_ channel: any Channel, _ limits: EdgeLimits) -> ConnectionGate.Admission {
-        let open = count.wrappingAdd(1, ordering: .relaxed).newValue
-        channel.closeFuture.whenComplete { _ in self.count.wrappingSubtract(1, ordering: .relaxed) }
+        let open = traffic.opened()
+        channel.closeFuture.whenComplete { _ in self.traffic.left() }
         if open <= limits.connections { return .served }
         return open <= limits.connections + limits.connections / 8 ? .answeredOverloaded : .closed
     }

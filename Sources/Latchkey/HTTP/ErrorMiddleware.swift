@@ -48,10 +48,9 @@ package struct ErrorMiddleware: RouterMiddleware {
             guard mayGoOn else { throw Rejection.overloaded(retryAfter: 1) }
             response = try await respond(to: request, context: context, next: next)
         } catch {
-            let closing = error as? ClosingError
-            response = answer(to: closing?.underlying ?? error, request: request, context: context)
+            response = answer(to: error, request: request, context: context)
             // After the parser's own error nothing can be read from the connection.
-            if closing != nil || error is HTTPParserError { response.headers[.connection] = "close" }
+            if error is HTTPParserError { response.headers[.connection] = "close" }
             // RFC 9110 §9.3.2: an answer to HEAD has no body, and what follows would be read as the next answer.
             if request.method == .head { response = response.createHeadResponse() }
         }

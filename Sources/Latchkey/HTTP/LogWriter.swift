@@ -13,9 +13,11 @@ final class LogWriter: Sendable {
         case now
     }
 
-    /// In bytes.
-    private static let capacity = 4 << 20
     private static let gathering: UInt32 = 2_000
+
+    private let descriptor: Int32
+    /// In bytes.
+    private let capacity: Int
 
     private struct State {
         var gathered: [UInt8] = []
@@ -37,9 +39,15 @@ final class LogWriter: Sendable {
     private let output = Mutex(())
     private let wake = DispatchSemaphore(value: 0)
 
+    /// Without a thread: nothing is written but by `flush`.
+    init(descriptor: Int32 = STDERR_FILENO, capacity: Int = 4 << 20) {
+        self.descriptor = descriptor
+        self.capacity = capacity
+    }
+
     func write(_ line: [UInt8], _ urgency: Urgency) {
         let isFirst = state.withLock { state in
-            guard state.gathered.count + line.count <= Self.capacity else {
+            guard state.gathered.count + line.count <= capacity else {
                 state.dropped += 1
                 return false
             }
@@ -55,7 +63,7 @@ final class LogWriter: Sendable {
     }
 
     /// The same at the end of the process, which a reader that takes nothing does not hold up for more than a second.
-    private func leave() {
+    func leave() {
         for _ in 0..<100 {
             if output.withLockIfAvailable({ _ in drain() }) != nil { return }
             usleep(10_000)
@@ -67,10 +75,10 @@ final class LogWriter: Sendable {
             defer { state = State() }
             return (state.gathered, state.dropped)
         }
-        Self.put(bytes)
+        put(bytes)
         if dropped > 0 {
             let line = #"{"level":"warning","message":"log lines were dropped: nobody took them","lines":\#(dropped)}"#
-            Self.put(Array(line.utf8) + [0x0A])
+            put(Array(line.utf8) + [0x0A])
         }
     }
 
@@ -82,14 +90,14 @@ final class LogWriter: Sendable {
         }
     }
 
-    private static func put(_ bytes: [UInt8]) {
+    private func put(_ bytes: [UInt8]) {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count > 0 {
                 rest = rest.dropFirst(count)
             } else if errno == EAGAIN {
-                usleep(gathering)  // a full pipe that does not block
+                usleep(Self.gathering)  // a full pipe that does not block
             } else if errno != EINTR {
                 return  // nobody is there any more: the service goes on without the lines
             }

@@ -114,6 +114,8 @@ extension Rejection {
 
         case .noRipeStandby(let ripeAt):
             OAuthError(status: 409, "invalid_request", "No standby key is ripe. Rotate again at \(ripeAt).")
+        case .verifiersNotReady(let kid, _):
+            OAuthError(status: 409, "invalid_request", "Verifiers do not hold the key \(kid) yet.")
         case .confirmationNeeded(let detail), .conflict(_, let detail):
             OAuthError(status: 409, "invalid_request", detail)
         }

@@ -192,6 +192,14 @@ extension Rejection {
             Problem(
                 status: 409, code: "no-ripe-standby", title: "No standby key is ripe",
                 detail: "Rotate again at \(ripeAt).", members: [.init(name: "ripe_at", value: .string(ripeAt))])
+        case .verifiersNotReady(let kid, let verifiers):
+            Problem(
+                status: 409, code: "verifiers-not-ready", title: "Verifiers do not hold the next key",
+                detail: "Rotate again once they hold \(kid), or without waiting for them.",
+                members: [
+                    .init(name: "kid", value: .string(kid)),
+                    .init(name: "verifiers", value: .array(verifiers.map { .string($0) })),
+                ])
         case .confirmationNeeded(let detail):
             Problem(status: 409, code: "confirmation-needed", title: "Confirmation needed", detail: detail)
         case .conflict(let code, let detail):

@@ -82,6 +82,8 @@ package enum Rejection: Error, Sendable, Equatable {
 
     /// `ripeAt` in RFC 3339.
     case noRipeStandby(ripeAt: String)
+    /// Verifiers that do not hold the key that would sign next, of a rotation that was asked to wait for them.
+    case verifiersNotReady(kid: String, verifiers: [String])
     /// What is asked for cannot be undone and was not confirmed. `detail` says what it would do, and how to confirm.
     case confirmationNeeded(detail: String)
     /// The state does not allow it. `code` is a stable word, `detail` a sentence.

@@ -17,6 +17,8 @@ package struct LatchkeyRequestContext: BearerRequestContext, RemoteAddressReques
     /// Hummingbird's own `id` reads a metadata key that this context drops.
     package var id: String { requestID }
 
+    /// The connection.
+    let channel: any Channel
     /// The other end of the connection: a proxy's where there is one.
     package let remoteAddress: SocketAddress?
     /// Whose `forwardedFor` is believed; see `callerAddress`.
@@ -29,6 +31,7 @@ package struct LatchkeyRequestContext: BearerRequestContext, RemoteAddressReques
 
     package init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
+        channel = source.channel
         remoteAddress = source.channel.remoteAddress
         // A property's first value runs no observer: the id is put into the logger below.
         requestID = RequestID.next()

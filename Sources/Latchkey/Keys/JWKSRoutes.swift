@@ -6,14 +6,18 @@ package struct JWKSRoutes: Sendable {
     package static let path = "/.well-known/jwks.json"
 
     private let ring: KeyRing
+    private let use: KeyUse
 
-    package init(_ ring: KeyRing) {
+    package init(_ ring: KeyRing, use: KeyUse) {
         self.ring = ring
+        self.use = use
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
         router.get(RouterPath(Self.path)) { request, _ in
             guard let jwks = ring.jwks else { throw Rejection.unavailable(retryAfter: 1) }
+            // HEAD brings nobody a key.
+            if request.method == .get { use.fetched(by: Self.report(request.headers), served: jwks.kids) }
             if request.headers.contains(.ifNoneMatch),
                 Self.holds(request.headers[values: .ifNoneMatch], jwks.etag)
             {
@@ -21,6 +25,12 @@ package struct JWKSRoutes: Sendable {
             }
             return jwks.answer
         }
+    }
+
+    /// nil where there is none, or none that can be read. Most have none: looking for it is one walk.
+    private static func report(_ headers: HTTPFields) -> VerifierReport? {
+        guard headers.contains(.latchkeyVerifier) else { return nil }
+        return headers[.latchkeyVerifier].flatMap { VerifierReport($0) }
     }
 
     /// Weak comparison, as If-None-Match asks for it (RFC 9110 §13.1.2).

@@ -7,13 +7,11 @@ package import Postgres
 /// while the private half is not wiped.
 package struct KeyCompromises: Sendable {
     private let signingKeys: SigningKeys
-    private let masterKeys: MasterKeys
     private let ring: KeyRing
     private let revocations: RevocationList
 
-    package init(_ signingKeys: SigningKeys, masterKeys: MasterKeys, ring: KeyRing, revocations: RevocationList) {
+    package init(_ signingKeys: SigningKeys, ring: KeyRing, revocations: RevocationList) {
         self.signingKeys = signingKeys
-        self.masterKeys = masterKeys
         self.ring = ring
         self.revocations = revocations
     }
@@ -87,7 +85,7 @@ package struct KeyCompromises: Sendable {
                 if let takeover = change.takeover {
                     // A successor that does not open would leave every node of these master keys without a signer.
                     for key in reading.keys where key.kid.isSameText(as: takeover.kid) {
-                        _ = try key.open(with: masterKeys)
+                        try await signingKeys.prove(key, among: reading.keys)
                     }
                     changes.append(KeyCompromiseSQL.takeOver(takeover))
                 }

@@ -4,6 +4,7 @@ import JOSE
 package import LatchkeyVerifier
 package import LibCrypto
 package import Logging
+package import PKCS11
 package import Postgres
 import Synchronization
 
@@ -11,12 +12,15 @@ import Synchronization
 package struct EncodedJWKS: Sendable {
     /// A strong validator (RFC 9110 §8.8.3).
     package let etag: String
+    /// The keys in it.
+    package let kids: [String]
     let answer: Response
     let notModified: Response
 
     /// - Parameter maxAge: in seconds.
     init(_ keys: JSONWebKeySet, maxAge: Int64) {
         let body = keys.encoded()
+        kids = keys.keys.map(\.keyID)
         etag = "\"\(Base64URL.encode(SHA256.digest(body)))\""
         let headers: HTTPFields = [
             .contentType: "application/json", .cacheControl: "public, max-age=\(maxAge)", .eTag: etag,
@@ -54,13 +58,16 @@ package final class KeyRing: Sendable {
         var confirmedAt: BootInstant?
         var inForce: SettingsInForce?
         var opened: [String: PrivateKey] = [:]
+        /// What a client wanted and no key is there for.
+        var missed: Set<SignatureAlgorithm> = []
         /// What was logged as not opening.
         var closed: Set<String> = []
     }
 
     private let database: Database
     private let pulse: Database
-    private let masterKeys: MasterKeys
+    private let masterKeys: MasterKeyRing
+    private let token: SecurityToken?
     package let policy: KeyPolicy
     private let algorithm: SignatureAlgorithm
     private let clock: NodeClock
@@ -71,12 +78,13 @@ package final class KeyRing: Sendable {
     ///   - policy: this node's own: by it alone it says how long its answers may be kept.
     ///   - algorithm: which signs what nobody asks another for.
     package init(
-        _ database: Database, pulse: Database, masterKeys: MasterKeys, policy: KeyPolicy,
-        algorithm: SignatureAlgorithm = .rs256, clock: NodeClock, logger: Logger
+        _ database: Database, pulse: Database, masterKeys: MasterKeyRing, policy: KeyPolicy,
+        algorithm: SignatureAlgorithm = .rs256, clock: NodeClock, token: SecurityToken? = nil, logger: Logger
     ) {
         self.database = database
         self.pulse = pulse
         self.masterKeys = masterKeys
+        self.token = token
         self.policy = policy
         self.algorithm = algorithm
         self.clock = clock
@@ -142,7 +150,7 @@ package final class KeyRing: Sendable {
             guard state.snapshot.map({ $0.version <= snapshot.version }) ?? true else { return }
             state.snapshot = snapshot
             state.confirmedAt = begun
-            let usable = Set(keys.filter { $0.sealed != nil && $0.compromisedAt == nil }.map(\.kid))
+            let usable = Set(keys.filter { $0.hasPrivateHalf && $0.compromisedAt == nil }.map(\.kid))
             state.opened = state.opened.filter { usable.contains($0.key) }
             state.closed = []
         }
@@ -158,12 +166,17 @@ package final class KeyRing: Sendable {
         guard let clock = clock.reading else { return false }
         return state.withLock { state in
             guard let snapshot = state.snapshot, let inForce = state.inForce else { return false }
-            // Those of clients have keys already, or are found by the next round.
-            let known = Set(snapshot.keys.filter(\.isLastSigner).map(\.algorithm))
-            return !KeySchedule.due(
-                snapshot.keys, algorithms: inForce.algorithmsInUse.union(known), policy: policy.widened(by: inForce),
-                clock: clock
-            ).isEmpty
+            // Those of clients have keys already, are missed, or are found by the next round.
+            let known = Set(snapshot.keys.filter { $0.isLastSigner || $0.isStandby }.map(\.algorithm))
+            // Once for each miss: whether it is in use (still) is for the database to say.
+            let isMissed = !state.missed.isSubset(of: known)
+            state.missed = []
+            return isMissed
+                || !KeySchedule.due(
+                    snapshot.keys, algorithms: inForce.algorithmsInUse.union(known),
+                    policy: policy.widened(by: inForce),
+                    clock: clock
+                ).isEmpty
         }
     }
 
@@ -181,8 +194,9 @@ package final class KeyRing: Sendable {
         if state.withLock({ ($0.snapshot?.version ?? -1) < version }) { try await load(on: database) }
         let steady = max(instant, clock.largest ?? instant)
         let signer = state.withLock { state in
-            KeySchedule.signer(state.snapshot?.keys ?? [], at: steady, preferring: wanted ?? algorithm)
+            KeySchedule.signer(state.snapshot?.keys ?? [], at: steady, wanted: wanted, otherwise: algorithm)
         }
+        if let wanted, wanted != signer?.algorithm { state.withLock { _ = $0.missed.insert(wanted) } }
         guard let signer, let key = open(signer) else { throw Rejection.unavailable(retryAfter: 1) }
         return (signer.kid, key)
     }
@@ -190,7 +204,7 @@ package final class KeyRing: Sendable {
     private func open(_ signer: SigningKey) -> PrivateKey? {
         if let opened = state.withLock({ $0.opened[signer.kid] }) { return opened }
         do {
-            let key = try signer.open(with: masterKeys)
+            let key = try signer.open(with: masterKeys.keys, token, among: keys)
             state.withLock { $0.opened[signer.kid] = key }
             return key
         } catch {
@@ -203,10 +217,23 @@ package final class KeyRing: Sendable {
         }
     }
 
-    /// Whether this node could sign now, by every algorithm that signs: part of readiness.
+    /// Whether this node could sign now, by every algorithm that signs: part of readiness. A key in the token counts while
+    /// the token's last call went well; `TokenWatch` makes one every two seconds.
     package func canSign() async -> Bool {
         guard let now = clock.reading?.now else { return false }
         let active = keys.filter { $0.state(at: now) == .active }
+        if active.contains(where: { $0.holder == .token }), token?.failure != nil { return false }
         return !active.isEmpty && active.allSatisfy { open($0) != nil }
+    }
+
+    /// Signs once by every key in the token whose time it is, on a thread of its own.
+    ///
+    /// - Returns: what the token failed with; nil: nothing, or there is no such key.
+    package func proveToken() async -> SecurityTokenError? {
+        guard let token, let now = clock.reading?.now else { return nil }
+        let signers = keys.filter { $0.holder == .token && $0.state(at: now) == .active }
+        guard !signers.isEmpty else { return nil }
+        _ = try? await onOwnThread { for key in signers { _ = try token.key(of: key).sign([]) } }
+        return token.failure
     }
 }

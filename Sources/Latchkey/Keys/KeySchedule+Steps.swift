@@ -89,10 +89,10 @@ extension KeySchedule {
     private static func ageing(_ key: SigningKey, _ policy: KeyPolicy, _ clock: ClockReading) -> [Step] {
         if let compromisedAt = key.compromisedAt {
             let end = compromisedAt + max(policy.publishLead, KeyPolicy.regret)
-            return key.sealed != nil && end <= clock.settled ? [.wipe(key.kid)] : []
+            return key.hasPrivateHalf && end <= clock.settled ? [.wipe(key.kid)] : []
         }
         if let removedAt = key.removedAt {
-            return key.sealed != nil && removedAt + policy.publishLead <= clock.settled ? [.wipe(key.kid)] : []
+            return key.hasPrivateHalf && removedAt + policy.publishLead <= clock.settled ? [.wipe(key.kid)] : []
         }
         if key.publishedAt == nil { return [.stamp(key.kid)] }
         guard let retiresAt = key.retiresAt, retiresAt <= clock.now else { return [] }

@@ -34,6 +34,10 @@ package struct SigningKey: Sendable {
     package let leavesAt: Instant?
     package let removedAt: Instant?
     package let compromisedAt: Instant?
+    package var holder: KeyHolder = .database
+
+    /// Until it is wiped.
+    var hasPrivateHalf: Bool { sealed != nil || holder == .token }
 
     package var algorithm: SignatureAlgorithm { publicKey.publicKey.algorithm }
 

@@ -8,7 +8,7 @@ enum SigningKeySQL {
 
     static let all: Query = """
         SELECT kid, algorithm, public_jwk, sealed, master_key_version, founding, created_at, published_at, activates_at,
-               retires_at, leaves_at, removed_at, compromised_at
+               retires_at, leaves_at, removed_at, compromised_at, held_by
         FROM signing_keys
         ORDER BY created_at, kid
         """
@@ -23,10 +23,10 @@ enum SigningKeySQL {
 
     static func insert(_ key: NewSigningKey, founding: Bool) -> Query {
         """
-        INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, founding)
+        INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, held_by, founding)
         VALUES (\(key.publicKey.keyID), \(key.publicKey.publicKey.algorithm.rawValue),
-                \(String(decoding: key.publicKey.json.encoded(), as: UTF8.self)), \(Bytes(key.sealed)),
-                \(key.masterKeyVersion), \(founding))
+                \(String(decoding: key.publicKey.json.encoded(), as: UTF8.self)), \(key.sealed.map { Bytes($0) }),
+                \(key.masterKeyVersion), \(key.holder.rawValue), \(founding))
         """
     }
 
@@ -65,9 +65,13 @@ enum SigningKeySQL {
         "UPDATE signing_keys SET removed_at = \(at) WHERE kid = \(kid) AND removed_at IS NULL"
     }
 
-    /// The private half is gone for good; the public one stays, so that the audit log's `kid` means something.
+    /// The private half is gone for good; the public one stays, so that the audit log's `kid` means something. What a token
+    /// holds is destroyed there after this.
     static func wipe(_ kid: String) -> Query {
-        "UPDATE signing_keys SET sealed = NULL WHERE kid = \(kid) AND sealed IS NOT NULL"
+        """
+        UPDATE signing_keys SET sealed = NULL, held_by = 'database'
+        WHERE kid = \(kid) AND (sealed IS NOT NULL OR held_by = 'token')
+        """
     }
 
     static func activate(_ kid: String, at: Instant) -> Query {
@@ -96,5 +100,9 @@ extension SigningKey {
         leavesAt = try row.decodeIfPresent("leaves_at")
         removedAt = try row.decodeIfPresent("removed_at")
         compromisedAt = try row.decodeIfPresent("compromised_at")
+        guard let holder = KeyHolder(rawValue: try row.decode("held_by")) else {
+            throw .undecodable(column: "held_by")
+        }
+        self.holder = holder
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import JOSE
 package import LibCrypto
+package import PKCS11
 package import Postgres
 
 /// The life of the signing keys: founded once, rotated by schedule or by hand, removed and wiped. What is due is decided
@@ -8,24 +9,27 @@ package import Postgres
 /// decided again: of several nodes one acts. The list of the keys, their states and the JWKS are read through `KeyRing`.
 package struct SigningKeys: Sendable {
     private let database: Database
-    private let masterKeys: MasterKeys
+    let masterKeys: MasterKeyRing
+    let token: SecurityToken?
     private let policy: KeyPolicy
     private let clock: NodeClock
     package let algorithm: SignatureAlgorithm
     /// The algorithms that are in use beside those of the nodes' settings.
-    private let alsoInUse: @Sendable () async throws -> Set<SignatureAlgorithm>
+    let alsoInUse: @Sendable () async throws -> Set<SignatureAlgorithm>
 
     /// - Parameters:
     ///   - policy: this process's own; what stands in the database is wider, or becomes so before a node serves.
     ///   - clock: holds the database's against this machine's.
     ///   - algorithm: of the keys of an empty installation.
+    ///   - token: where new keys are made and stay; nil: they are sealed in the database.
     package init(
-        _ database: Database, masterKeys: MasterKeys, policy: KeyPolicy, clock: NodeClock,
-        algorithm: SignatureAlgorithm,
+        _ database: Database, masterKeys: MasterKeyRing, policy: KeyPolicy, clock: NodeClock,
+        algorithm: SignatureAlgorithm, token: SecurityToken? = nil,
         alsoInUse: @escaping @Sendable () async throws -> Set<SignatureAlgorithm> = { [] }
     ) {
         self.database = database
         self.masterKeys = masterKeys
+        self.token = token
         self.policy = policy
         self.clock = clock
         self.algorithm = algorithm
@@ -40,6 +44,11 @@ package struct SigningKeys: Sendable {
     package func all() async throws(PostgresError) -> (keys: [SigningKey], now: Instant) {
         let ring = try await read()
         return (ring.keys, ring.clock.now)
+    }
+
+    /// How many stand sealed under that version of the master key.
+    package func count(sealedUnder version: Int16) async throws(PostgresError) -> Int64 {
+        try await database.query(MasterKeySQL.sealed(under: version)).one().decode("count")
     }
 
     /// The policy by which a decision on that reading is made: that of nodes is wider than a command's own may be.
@@ -61,12 +70,15 @@ package struct SigningKeys: Sendable {
         }
     }
 
+    /// What `rotate` would do now.
+    package func rotation(from kid: String) async throws(PostgresError) -> KeySchedule.Rotation {
+        let ring = try await read()
+        return KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
+    }
+
     private func generate(_ algorithm: SignatureAlgorithm) async throws -> NewSigningKey {
-        let masterKeys = masterKeys
-        return try await withCheckedThrowingContinuation { continuation in
-            // RSA primes may take a second: a thread for that alone, not one that signs tokens.
-            Thread { continuation.resume(with: Result { try NewSigningKey(algorithm, under: masterKeys) }) }.start()
-        }
+        let (masterKeys, token) = (masterKeys.keys, token)
+        return try await onOwnThread { try NewSigningKey(algorithm, under: masterKeys, in: token) }
     }
 
     /// Makes the first keys of an empty installation: one that signs and two standbys, all ripe. Of several nodes that
@@ -76,12 +88,14 @@ package struct SigningKeys: Sendable {
         var born: [NewSigningKey] = []
         for _ in 0...KeySchedule.standbys { born.append(try await generate(algorithm)) }
         let keys = born
-        try await underLock { transaction, ring in
-            guard ring.keys.isEmpty, let first = keys.first else { return }
-            var statements = keys.map { SigningKeySQL.insert($0, founding: true) }
-            statements += [SigningKeySQL.found(active: first.kid), SigningKeySQL.raiseVersion]
-            statements.append(Event.keysFounded(kids: keys.map(\.kid)).row(origin))
-            try await transaction.commit(statements)
+        try await tidying(keys) {
+            try await underLock { transaction, ring in
+                guard ring.keys.isEmpty, let first = keys.first else { return }
+                var statements = keys.map { SigningKeySQL.insert($0, founding: true) }
+                statements += [SigningKeySQL.found(active: first.kid), SigningKeySQL.raiseVersion]
+                statements.append(Event.keysFounded(kids: keys.map(\.kid)).row(origin))
+                try await transaction.commit(statements)
+            }
         }
     }
 
@@ -97,13 +111,15 @@ package struct SigningKeys: Sendable {
         guard case .rotate(_, let next, _) = first else { return first }
         guard let key = ring.keys.first(where: { $0.kid.isSameText(as: next) }) else { return first }
         // With another installation's master keys the standby made below would open for no node once it signs.
-        _ = try key.open(with: masterKeys)
+        try await prove(key, among: ring.keys)
         let standby = try await generate(key.algorithm)
-        return try await underLock { transaction, ring in
-            let rotation = decide(ring)
-            guard case .rotate(let from, let to, let at) = rotation else { return rotation }
-            try await commit([.rotate(from: from, to: to, at: at), .publish(standby)], reason, origin, transaction)
-            return rotation
+        return try await tidying([standby]) {
+            try await underLock { transaction, ring in
+                let rotation = decide(ring)
+                guard case .rotate(let from, let to, let at) = rotation else { return rotation }
+                try await commit([.rotate(from: from, to: to, at: at), .publish(standby)], reason, origin, transaction)
+                return rotation
+            }
         }
     }
 
@@ -126,12 +142,21 @@ package struct SigningKeys: Sendable {
             switch step {
             case .publish(let algorithm): born.append(try await generate(algorithm))
             case .rotate(_, let kid, _), .activate(let kid, _):
-                for key in ring.keys where key.kid.isSameText(as: kid) { _ = try key.open(with: masterKeys) }
+                for key in ring.keys where key.kid.isSameText(as: kid) { try await prove(key, among: ring.keys) }
             case .stamp, .retire, .part, .remove, .wipe: continue
             }
         }
         let made = born
-        return try await underLock { transaction, ring in
+        let done = try await tidying(made) { try await carryOut(decide, with: made, origin: origin) }
+        try await destroyWiped(done, of: ring.keys)
+        return done
+    }
+
+    /// - Parameter made: for what `decide` publishes.
+    private func carryOut(
+        _ decide: @Sendable (RingReading) -> [KeySchedule.Step], with made: [NewSigningKey], origin: Origin
+    ) async throws -> [KeySchedule.Step] {
+        try await underLock { transaction, ring in
             var left = made
             let planned = decide(ring).map { step in
                 (step: step, change: KeyChange(step, at: ring.clock.now, from: &left))

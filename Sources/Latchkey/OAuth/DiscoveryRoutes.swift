@@ -7,11 +7,17 @@ package import LibCrypto
 package struct DiscoveryRoutes: Sendable {
     package static let paths = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
 
-    private let answer: Response
+    private let metadata: JSONObject
+    private let revocationKeys: @Sendable () -> JSONValue?
 
-    /// - Parameter revocationKeys: the JWKS of the feed, which a node knows before it serves.
-    package init(issuer: String, algorithm: SignatureAlgorithm, revocationKeys: JSONValue?) {
-        var metadata: JSONObject = [
+    /// - Parameters:
+    ///   - algorithms: what tokens may be signed by, the installation's own first.
+    ///   - revocationKeys: the JWKS of the feed. It changes where a master key leaks.
+    package init(
+        issuer: String, algorithms: [SignatureAlgorithm], revocationKeys: @escaping @Sendable () -> JSONValue?
+    ) {
+        self.revocationKeys = revocationKeys
+        metadata = [
             "issuer": .string(issuer),
             "jwks_uri": .string(issuer + "/.well-known/jwks.json"),
             "token_endpoint": .string(issuer + "/oauth2/token"),
@@ -22,11 +28,15 @@ package struct DiscoveryRoutes: Sendable {
             "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
-            "access_token_signing_alg_values_supported": [.string(algorithm.rawValue)],
+            "access_token_signing_alg_values_supported": .array(algorithms.map { .string($0.rawValue) }),
             "latchkey_revocations_endpoint": .string(issuer + "/revocations"),
         ]
-        metadata["latchkey_revocations_jwks"] = revocationKeys
-        answer = Response(
+    }
+
+    private var answer: Response {
+        var metadata = metadata
+        metadata["latchkey_revocations_jwks"] = revocationKeys()
+        return Response(
             status: .ok,
             headers: [
                 .contentType: "application/json", .cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*",

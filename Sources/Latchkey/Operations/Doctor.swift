@@ -1,39 +1,43 @@
 import Foundation
 import JOSE
 import LibCrypto
+package import PKCS11
 package import Postgres
 
 /// Looks at a running installation from beside it: what `latchkey doctor` prints. Changes no row of the service's; it
 /// writes small records into the log, to measure commits, and sends one notification, which makes nodes read early.
 package struct Doctor: Sendable {
     private let database: Database
-    private let settings: DoctorSettings
+    let settings: DoctorSettings
     private let masterKeys: Result<MasterKeys, any Error>
 
     /// What the examinations go by.
     package struct DoctorSettings: Sendable {
-        package var keysDirectory: String
+        package var masterKeys: MasterKeySource
         package var publishLead: Int64
         package var connectionsOfOneNode: Int
         package var argon2: Argon2Parameters
         package var hashingMemoryKiB: Int
+        /// What holds signing keys, where something does.
+        package var token: SecurityToken?
 
         package init(
-            keysDirectory: String, publishLead: Int64, connectionsOfOneNode: Int, argon2: Argon2Parameters,
-            hashingMemoryKiB: Int
+            masterKeys: MasterKeySource, publishLead: Int64, connectionsOfOneNode: Int, argon2: Argon2Parameters,
+            hashingMemoryKiB: Int, token: SecurityToken? = nil
         ) {
-            self.keysDirectory = keysDirectory
+            self.masterKeys = masterKeys
             self.publishLead = publishLead
             self.connectionsOfOneNode = connectionsOfOneNode
             self.argon2 = argon2
             self.hashingMemoryKiB = hashingMemoryKiB
+            self.token = token
         }
     }
 
     package init(_ database: Database, settings: DoctorSettings) {
         self.database = database
         self.settings = settings
-        masterKeys = Result { try MasterKeyFolder(settings.keysDirectory).load() }
+        masterKeys = Result { try settings.masterKeys.load() }
     }
 
     /// Tells each finding as it is made. Where the database is away, what needs it is left out.
@@ -80,7 +84,7 @@ package struct Doctor: Sendable {
         case .success(let keys):
             Finding(
                 .masterKeys, .ok,
-                "version \(keys.versions.map { "\($0)" }.joined(separator: ", ")) in \(settings.keysDirectory)")
+                "version \(keys.versions.map { "\($0)" }.joined(separator: ", ")) in \(settings.masterKeys.place)")
         case .failure(let error):
             Finding(.masterKeys, .fail, (error as? MasterKeyFolderError)?.description ?? "they could not be read")
         }
@@ -149,10 +153,13 @@ package struct Doctor: Sendable {
         guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: .rs256) else {
             return Finding(.signingKey, .fail, "no key is active", advice: "start a node: it founds the keys")
         }
-        guard let masterKeys = try? masterKeys.get(), (try? signer.open(with: masterKeys)) != nil else {
+        if signer.holder == .token { return try await inToken(signer) }
+        do {
+            _ = try signer.open(with: try masterKeys.get(), among: ring.keys)
+        } catch {
             return Finding(
-                .signingKey, .fail, "\(signer.kid) does not open with the master keys in \(settings.keysDirectory)",
-                advice: "restore this installation's master keys from your backup")
+                .signingKey, .fail, "\(signer.kid) does not open with the master keys in \(settings.masterKeys.place)",
+                advice: (error as? SigningKeyError)?.description ?? "restore the master keys from your backup")
         }
         return Finding(.signingKey, .ok, "\(signer.kid) opens")
     }

@@ -12,17 +12,18 @@ package struct NodeTick: Service {
     private let list: RevocationList
     private let node: UniqueID
     private let version: String
-    private let masterKeys: [Int16]
+    private let masterKeys: @Sendable () -> [Int16]
     private let settings: SettingsInForce
     private let logger: Logger
     private let onReading: @Sendable (RevocationList.Reading) async -> Void
 
     /// - Parameters:
+    ///   - masterKeys: the versions that this node holds, asked at every tick.
     ///   - settings: this node's own, by which it serves.
     ///   - onReading: what follows the list's tick: the key ring.
     package init(
-        _ list: RevocationList, node: UniqueID, version: String, masterKeys: [Int16], settings: SettingsInForce,
-        logger: Logger, onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
+        _ list: RevocationList, node: UniqueID, version: String, masterKeys: @escaping @Sendable () -> [Int16],
+        settings: SettingsInForce, logger: Logger, onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
     ) {
         self.list = list
         self.version = version
@@ -55,7 +56,7 @@ package struct NodeTick: Service {
         let clock = list.clock
         try await list.pulse.query(
             RevocationSQL.tick(
-                node: node, version: version, masterKeys: masterKeys, settings: settings,
+                node: node, version: version, masterKeys: masterKeys(), settings: settings,
                 carried: clock.reading?.now, step: clock.step))
     }
 

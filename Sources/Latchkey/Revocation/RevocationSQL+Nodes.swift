@@ -24,9 +24,10 @@ extension RevocationSQL {
         """
     }
 
-    /// Of ticks by settings whose tokens and caches may still be out. After a step the older of both clocks counts.
+    /// Of ticks by settings whose tokens and caches may still be out; by the steady clock, since the database's may have
+    /// jumped over the time between.
     private static let isRecent: StaticString = """
-        t.ticked_at > LEAST(c.raw, c.settled)
+        COALESCE(t.seen_at, t.ticked_at) > c.settled
             - (i.longest_publish_lead + i.longest_access_token + i.longest_leeway) * interval '1 second'
         """
 
@@ -35,7 +36,7 @@ extension RevocationSQL {
         i.longest_access_token, i.longest_publish_lead, i.longest_max_age, i.longest_leeway, i.failover,
         ARRAY(
             SELECT DISTINCT t.algorithm FROM node_ticks t
-            WHERE t.algorithm IS NOT NULL AND t.ticked_at > LEAST(c.raw, c.settled)
+            WHERE t.algorithm IS NOT NULL AND t.seen_at > c.settled
                 - (i.longest_publish_lead + i.longest_access_token + i.longest_leeway) * interval '1 second'
         ) AS algorithms
         """
@@ -69,7 +70,7 @@ extension RevocationSQL {
         WHERE node IN (
             SELECT t.node
             FROM node_ticks t, installation i, steady_clock() AS c
-            WHERE t.ticked_at < LEAST(c.raw, c.settled) - interval '24 hours' AND NOT \(literal: isRecent))
+            WHERE COALESCE(t.seen_at, t.ticked_at) < c.settled - interval '24 hours' AND NOT \(literal: isRecent))
         """
 }
 

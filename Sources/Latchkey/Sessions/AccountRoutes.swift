@@ -46,7 +46,7 @@ package struct AccountRoutes: Sendable {
         router.post("/account/password") { request, context in
             let (id, token) = try caller(context)
             let origin = context.origin
-            return try await request.whileCallerWaits(limit: JSONBody.defaultLimit) { request in
+            return try await request.whileCallerWaits(on: context) { request in
                 let body = try await JSONBody(request)
                 let current = try Sessions.password(checking: try body.string("current"))
                 let new = try RegistrationRoutes.newPassword(try body.string("new"))

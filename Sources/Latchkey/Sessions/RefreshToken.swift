@@ -42,6 +42,8 @@ package struct RefreshToken: Sendable, Hashable, CustomStringConvertible {
         else { throw .notOurs }
         func number<T: FixedWidthInteger>(_ range: Range<Int>) -> T { bytes[range].reduce(0) { $0 << 8 | T($1) } }
         let version: UInt16 = number(24..<26)
+        // Retired or leaked: no node takes it any more.
+        if let version = Int16(exactly: version), masterKeys.isVoid(version) { throw .notOurs }
         guard let version = Int16(exactly: version), let key = masterKeys.refreshTokenKey(version: version) else {
             throw .unknownMasterKey
         }

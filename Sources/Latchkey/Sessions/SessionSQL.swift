@@ -3,10 +3,14 @@ package import Postgres
 
 /// Every statement that opens, refreshes or reads a session. Hot ones name the one partition they touch.
 package enum SessionSQL {
-    /// What a token is minted from, read in the minting statement itself; `s` is the session.
+    /// What a token is minted from, read in the minting statement itself; `s` is the session. The built-in client has no
+    /// algorithm of its own: its sessions, nearly all, pay for no look.
     private static let minted: StaticString = """
         s.sid, s.user_id, s.client_id, s.auth_time, s.scope, s.audience, s.gen, clock_timestamp() AS now,
-        (SELECT version FROM key_ring) AS ring, (SELECT fence FROM installation) AS fence
+        (SELECT version FROM key_ring) AS ring, (SELECT fence FROM installation) AS fence,
+        CASE WHEN s.client_id <> 'first-party' THEN
+            (SELECT access_token_alg FROM clients WHERE id = s.client_id)
+        END AS access_token_alg
         """
 
     package enum Waiting { case skipLocked, wait }
@@ -111,6 +115,15 @@ package enum SessionSQL {
     /// Ended or not.
     static func owner(_ sid: UniqueID) -> Query {
         "SELECT user_id FROM sessions WHERE sid = \(sid)"
+    }
+
+    /// - Parameter bound: only ids below it; nil: all.
+    static func living(before bound: UniqueID?) -> Query {
+        """
+        SELECT count(*) AS count, max(idle_until) AS until
+        FROM sessions
+        WHERE ended_at IS NULL AND idle_until > clock_timestamp() AND (\(bound) IS NULL OR sid < \(bound))
+        """
     }
 
     static func session(_ sid: UniqueID) -> Query {

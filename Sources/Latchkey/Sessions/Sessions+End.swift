@@ -81,7 +81,7 @@ extension Sessions {
     /// What an opaque token is to RFC 7009 and RFC 7662: the shape decides.
     package func refreshToken(_ text: String) throws -> RefreshToken? {
         do {
-            return try RefreshToken(text, masterKeys: masterKeys)
+            return try RefreshToken(text, masterKeys: masterKeys.keys)
         } catch {
             if error == .unknownMasterKey { throw Rejection.unavailable(retryAfter: 1) }
             return nil

@@ -13,7 +13,7 @@ extension Sessions {
     package func refresh(_ text: String, clientID: String) async throws -> Tokens {
         let token: RefreshToken
         do {
-            token = try RefreshToken(text, masterKeys: masterKeys)
+            token = try RefreshToken(text, masterKeys: masterKeys.keys)
         } catch {
             if error == .unknownMasterKey { throw Rejection.unavailable(retryAfter: 1) }
             metrics.refreshes.add(.refuse)

@@ -10,7 +10,7 @@ package struct Sessions: Sendable {
     let database: Database
     let users: Users
     let guesses: Guesses
-    let masterKeys: MasterKeys
+    let masterKeys: MasterKeyRing
     let issuer: TokenIssuer
     let revocations: RevocationList
     let upgrades: PasswordUpgrades
@@ -22,7 +22,7 @@ package struct Sessions: Sendable {
     package let metrics = SessionMetrics()
 
     package init(
-        _ database: Database, users: Users, guesses: Guesses, masterKeys: MasterKeys, issuer: TokenIssuer,
+        _ database: Database, users: Users, guesses: Guesses, masterKeys: MasterKeyRing, issuer: TokenIssuer,
         revocations: RevocationList, upgrades: PasswordUpgrades, policy: SessionPolicy, audience: String,
         resources: [String], logger: Logger
     ) {
@@ -51,9 +51,9 @@ package struct Sessions: Sendable {
         package var deviceToken: String?
     }
 
-    /// Without proof that its list is fresh a node mints nothing.
+    /// Without proof that its list is fresh a node mints nothing, nor without the master key that new tokens are made under.
     func requireFresh() throws {
-        guard revocations.isFresh else { throw Rejection.unavailable(retryAfter: 1) }
+        guard revocations.isFresh, masterKeys.canMint else { throw Rejection.unavailable(retryAfter: 1) }
     }
 
     /// What a statement that mints returned.
@@ -73,7 +73,7 @@ package struct Sessions: Sendable {
                 scopes: asked.map { asked in asked.filter { scope in allowed.contains { $0.isSameText(as: scope) } } }
                     ?? allowed,
                 roles: try row.decode("roles"), audience: try row.decode("audience"), issuedAt: try row.decode("now"),
-                keyRingVersion: try row.decode("ring"))
+                keyRingVersion: try row.decode("ring"), algorithm: try SignatureAlgorithm(ofClient: row))
             generation = try row.decode("gen")
             fence = try row.decode("fence")
         }
@@ -89,7 +89,8 @@ package struct Sessions: Sendable {
         }
         return Tokens(
             accessToken: try await issuer.sign(minting.grant), expiresIn: issuer.lifetime,
-            refreshToken: RefreshToken(rid: rid, fence: fence, generation: generation).text(masterKeys: masterKeys),
+            refreshToken: RefreshToken(rid: rid, fence: fence, generation: generation).text(
+                masterKeys: masterKeys.keys),
             sessionID: minting.grant.sessionID?.text ?? "", scopes: minting.grant.scopes)
     }
 
@@ -101,6 +102,19 @@ package struct Sessions: Sendable {
             sessions.append(try SessionSummary(row))
         }
         return sessions
+    }
+
+    /// How many sessions can still be refreshed, and until when the last of them can unless it is before.
+    /// - Parameter instant: only those born before it; nil: all.
+    package func living(bornBefore instant: Instant?) async throws(PostgresError) -> (count: Int64, until: Instant?) {
+        // A session's id begins with the time of its birth, so that an index finds the old ones.
+        let bound = instant.map {
+            UniqueID.version7(millisecondsSince1970: $0.milliseconds, random: [UInt8](repeating: 0, count: 10))
+        }
+        let row = try await database.lease(timeout: Self.timeout) { lease throws(PostgresError) in
+            try await lease.query(SessionSQL.living(before: bound)).one()
+        }
+        return (try row.decode("count"), try row.decodeIfPresent("until"))
     }
 
     package func session(_ sid: UniqueID) async throws(PostgresError) -> SessionSummary? {

@@ -53,7 +53,8 @@ package struct ClientTokens: Sendable {
         let token = try await issuer.sign(
             Grant(
                 subject: claim.id, clientID: claim.id, sessionID: client.epoch, authenticatedAt: nil, scopes: scopes,
-                roles: [], audience: audience, issuedAt: client.now, keyRingVersion: client.keyRingVersion))
+                roles: [], audience: audience, issuedAt: client.now, keyRingVersion: client.keyRingVersion,
+                algorithm: client.accessTokenAlgorithm))
         return Answer(accessToken: token, expiresIn: issuer.lifetime, scopes: scopes)
     }
 }

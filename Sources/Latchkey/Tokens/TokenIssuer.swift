@@ -1,5 +1,5 @@
 package import JOSE
-import LibCrypto
+package import LibCrypto
 package import Postgres
 
 /// What a token is minted from: the row that a minting statement returned under the session's lock.
@@ -15,10 +15,12 @@ package struct Grant: Sendable {
     package let issuedAt: Instant
     /// The key ring's version that the statement saw.
     package let keyRingVersion: Int64
+    /// What the client wants; nil: the installation's.
+    package let algorithm: SignatureAlgorithm?
 
     package init(
         subject: String, clientID: String, sessionID: UniqueID?, authenticatedAt: Instant?, scopes: [String],
-        roles: [String], audience: [String], issuedAt: Instant, keyRingVersion: Int64
+        roles: [String], audience: [String], issuedAt: Instant, keyRingVersion: Int64, algorithm: SignatureAlgorithm?
     ) {
         self.subject = subject
         self.clientID = clientID
@@ -29,19 +31,22 @@ package struct Grant: Sendable {
         self.audience = audience
         self.issuedAt = issuedAt
         self.keyRingVersion = keyRingVersion
+        self.algorithm = algorithm
     }
 }
 
 /// Signs access tokens (RFC 9068). Nobody stores them.
 package struct TokenIssuer: Sendable {
     private let ring: KeyRing
+    private let use: KeyUse
     private let threads: SigningThreads
     private let issuer: String
     /// Seconds.
     package let lifetime: Int64
 
-    package init(ring: KeyRing, threads: SigningThreads, issuer: String, lifetime: Int64) {
+    package init(ring: KeyRing, use: KeyUse, threads: SigningThreads, issuer: String, lifetime: Int64) {
         self.ring = ring
+        self.use = use
         self.threads = threads
         self.issuer = issuer
         self.lifetime = lifetime
@@ -50,7 +55,8 @@ package struct TokenIssuer: Sendable {
     /// `iat` is the statement's instant, rounded down, and `exp` follows from it however late this signs: a node that is
     /// frozen between commit and signature must not stretch a token beyond its revocation's expiry.
     package func sign(_ grant: Grant) async throws -> String {
-        let (kid, key) = try await ring.signer(at: grant.issuedAt, version: grant.keyRingVersion)
+        let (kid, key) = try await ring.signer(
+            at: grant.issuedAt, version: grant.keyRingVersion, algorithm: grant.algorithm)
         let claims = AccessTokenClaims(
             issuer: issuer, subject: grant.subject, audience: grant.audience,
             expiresAt: grant.issuedAt.seconds + lifetime, issuedAt: grant.issuedAt.seconds,
@@ -62,8 +68,12 @@ package struct TokenIssuer: Sendable {
         let input = JSONWebSignature.signingInput(header: header, payload: claims.encoded())
         do {
             let signature = try await threads.run { try key.sign(input) }
+            use.minted(under: kid, at: grant.issuedAt)
             return JSONWebSignature.compact(signingInput: input, signature: signature)
         } catch is SigningThreads.Overloaded {
+            throw Rejection.unavailable(retryAfter: 1)
+        } catch CryptoError.unreachable {
+            // The key's token does not answer this node; another node may reach it.
             throw Rejection.unavailable(retryAfter: 1)
         }
     }

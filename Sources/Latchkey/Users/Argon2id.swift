@@ -75,7 +75,7 @@ package enum Argon2id {
             throw .inputTooLong
         }
 
-        // libargon2 takes mutable pointers, and wipes the copy of the password as soon as it is absorbed.
+        // libargon2 takes mutable pointers, and wipes the copies of password and secret as soon as they are absorbed.
         var tag = [UInt8](repeating: 0, count: tagLength)
         var password = password
         var salt = salt
@@ -104,7 +104,8 @@ package enum Argon2id {
                             // of its own for each hash, beside those that the hasher counts against its budget.
                             context.threads = 1
                             context.version = ARGON2_VERSION_13.rawValue
-                            context.flags = UInt32(1) << 0  // ARGON2_FLAG_CLEAR_PASSWORD, a macro Swift does not import
+                            // ARGON2_FLAG_CLEAR_PASSWORD and ARGON2_FLAG_CLEAR_SECRET, macros Swift does not import.
+                            context.flags = UInt32(0b11)
                             return argon2id_ctx(&context)
                         }
                     }

@@ -3,7 +3,7 @@ extension Rejection {
     package init(_ rejection: HashingRejection) {
         switch rejection {
         case .overloaded(let seconds): self = .overloaded(retryAfter: seconds)
-        case .cancelled: self = .unavailable(retryAfter: 1)
+        case .cancelled, .pepperMissing: self = .unavailable(retryAfter: 1)
         }
     }
 }

@@ -1,6 +1,7 @@
 internal import Dispatch
 internal import Foundation
 internal import Glibc
+internal import LibCrypto
 internal import Synchronization
 
 /// The threads, the queue under its lock, and the clock that both go by.
@@ -8,6 +9,7 @@ final class HashingRoom: Sendable {
     struct Work: Sendable {
         let password: Password
         let salt: [UInt8]
+        let secret: SecretBytes?
         let parameters: Argon2Parameters
         let tagLength: Int
     }
@@ -147,8 +149,9 @@ final class HashingRoom: Sendable {
         let began = now
         let outcome: Outcome
         do {
+            let secret = job.work.secret?.withBytes { Array($0) } ?? []
             let tag = try Argon2id.hash(
-                password: job.work.password.bytes, salt: job.work.salt, secret: [], associatedData: [],
+                password: job.work.password.bytes, salt: job.work.salt, secret: secret, associatedData: [],
                 parameters: job.work.parameters, tagLength: job.work.tagLength)
             computed.add()
             outcome = .success(.init(tag: tag, began: began, ended: now))

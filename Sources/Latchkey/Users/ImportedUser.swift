@@ -20,6 +20,10 @@ package struct ImportedUser: Sendable {
         guard let phc = try? PHCString(parsing: text) else {
             throw Rejection.invalidField("phc", reason: "It must be an argon2id PHC string.")
         }
+        // Another system's pepper stays there.
+        guard phc.pepperVersion == nil else {
+            throw Rejection.invalidField("phc", reason: "It must be a hash without a keyid.")
+        }
         return phc
     }
 }

@@ -1,6 +1,7 @@
 /// A stored password hash, as the PHC string format writes it for argon2id:
 ///
-///     phc    = "$argon2id$v=19$m=" number ",t=" number ",p=" number "$" salt "$" tag
+///     phc    = "$argon2id$v=19$m=" number ",t=" number ",p=" number [ ",keyid=" keyid ] "$" salt "$" tag
+///     keyid  = B64 of 2 bytes             ; the version of the master key that the pepper comes from
 ///     number = decimal, without sign or leading zero
 ///     salt   = B64 of 8 to 64 bytes       ; RFC 4648 §4 without padding, canonical tail
 ///     tag    = B64 of 16 to 64 bytes
@@ -10,6 +11,8 @@ package struct PHCString: Sendable, Equatable {
     package let parameters: Argon2Parameters
     package let salt: [UInt8]
     package let tag: [UInt8]
+    /// nil: hashed without a pepper.
+    package let pepperVersion: Int16?
 
     /// Length of salts and tags that are made here, in bytes. RFC 9106 §3.1 recommends 16 and 32 or less.
     package static let saltLength = 16
@@ -20,19 +23,23 @@ package struct PHCString: Sendable, Equatable {
     /// Longer than any string within the bounds above.
     private static let longestText = 256
 
-    package init(parameters: Argon2Parameters, salt: [UInt8], tag: [UInt8]) throws(PHCStringError) {
+    package init(
+        parameters: Argon2Parameters, salt: [UInt8], tag: [UInt8], pepperVersion: Int16? = nil
+    ) throws(PHCStringError) {
         guard Self.saltBounds.contains(salt.count) else { throw .saltLength }
         guard Self.tagBounds.contains(tag.count) else { throw .tagLength }
         self.parameters = parameters
         self.salt = salt
         self.tag = tag
+        self.pepperVersion = pepperVersion
     }
 
     /// What the hasher has just made, of the two lengths above.
-    init(parameters: Argon2Parameters, freshSalt: [UInt8], freshTag: [UInt8]) {
+    init(parameters: Argon2Parameters, freshSalt: [UInt8], freshTag: [UInt8], pepperVersion: Int16?) {
         self.parameters = parameters
         salt = freshSalt
         tag = freshTag
+        self.pepperVersion = pepperVersion
     }
 
     /// Reads a stored string.
@@ -45,11 +52,12 @@ package struct PHCString: Sendable, Equatable {
         guard parts[2].elementsEqual("v=19".utf8) else { throw .otherVersion }
 
         let costs = parts[3].split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-        guard costs.count == 3,
+        guard (3...4).contains(costs.count),
             let memory = Self.number(costs[0], after: "m="),
             let iterations = Self.number(costs[1], after: "t="),
             let parallelism = Self.number(costs[2], after: "p=")
         else { throw .malformed }
+        let pepperVersion: Int16? = if costs.count == 4 { try Self.version(costs[3]) } else { nil }
         let parameters: Argon2Parameters
         do {
             parameters = try Argon2Parameters(memoryKiB: memory, iterations: iterations, parallelism: parallelism)
@@ -59,7 +67,7 @@ package struct PHCString: Sendable, Equatable {
         guard let salt = StandardBase64.decode(parts[4]), let tag = StandardBase64.decode(parts[5]) else {
             throw .malformed
         }
-        try self.init(parameters: parameters, salt: salt, tag: tag)
+        try self.init(parameters: parameters, salt: salt, tag: tag, pepperVersion: pepperVersion)
     }
 
     /// The string to store. It is worth as much as the password to who can guess: `description` masks it.
@@ -68,15 +76,31 @@ package struct PHCString: Sendable, Equatable {
     }
 
     /// True where the hash is weaker than `settings` would make it now: less memory, fewer passes or lanes, a shorter
-    /// salt or tag. A hash that is stronger stays as it is.
-    package func needsUpgrade(to settings: Argon2Parameters) -> Bool {
-        parameters.memoryKiB < settings.memoryKiB || parameters.iterations < settings.iterations
+    /// salt or tag. A hash that is stronger stays as it is. Another pepper than `pepper` is an upgrade too: the operator has
+    /// rotated the master key, or switched peppers on or off.
+    package func needsUpgrade(to settings: Argon2Parameters, pepper: Int16? = nil) -> Bool {
+        pepperVersion != pepper || parameters.memoryKiB < settings.memoryKiB
+            || parameters.iterations < settings.iterations
             || parameters.parallelism < settings.parallelism
             || salt.count < Self.saltLength || tag.count < Self.tagLength
     }
 
     private var head: String {
         "$argon2id$v=19$m=\(parameters.memoryKiB),t=\(parameters.iterations),p=\(parameters.parallelism)"
+            + (pepperVersion.map { Self.keyID($0) } ?? "")
+    }
+
+    /// How a hash names the version of its pepper.
+    static func keyID(_ version: Int16) -> String {
+        ",keyid=\(StandardBase64.encode(withUnsafeBytes(of: version.bigEndian) { Array($0) }))"
+    }
+
+    private static func version(_ word: ArraySlice<UInt8>) throws(PHCStringError) -> Int16 {
+        guard word.starts(with: "keyid=".utf8), let bytes = StandardBase64.decode(word.dropFirst(6)), bytes.count == 2
+        else { throw .malformed }
+        let version = Int16(bitPattern: UInt16(bytes[0]) << 8 | UInt16(bytes[1]))
+        guard version > 0 else { throw .malformed }
+        return version
     }
 
     private static func number(_ bytes: ArraySlice<UInt8>, after prefix: StaticString) -> Int? {

@@ -1,6 +1,6 @@
 internal import Dispatch
 internal import Foundation
-internal import LibCrypto
+package import LibCrypto
 internal import Synchronization
 
 /// Why a password was not hashed.
@@ -9,6 +9,24 @@ package enum HashingRejection: Error, Sendable, Equatable {
     case overloaded(retryAfterSeconds: Int)
     /// The task was cancelled while its job waited; nothing was computed.
     case cancelled
+    /// The hash was made with a pepper whose master key this node does not hold; another may.
+    case pepperMissing
+}
+
+/// What passwords are hashed with beside their salts (RFC 9106 §3.1, K): a key from outside the database, so that a stolen
+/// dump cannot be guessed at. By the version of the master key that it is derived from.
+package struct PasswordPepper: Sendable {
+    /// nil: new hashes are made without.
+    let current: @Sendable () -> Int16?
+    /// nil for a version that this node does not hold.
+    let key: @Sendable (Int16) -> SecretBytes?
+
+    package init(current: @escaping @Sendable () -> Int16?, key: @escaping @Sendable (Int16) -> SecretBytes?) {
+        self.current = current
+        self.key = key
+    }
+
+    package static let none = PasswordPepper(current: { nil }, key: { _ in nil })
 }
 
 /// What comparing a password with a stored hash came to.
@@ -37,6 +55,7 @@ package final class PasswordHasher: Sendable {
         package var queueCapacity: Int
         /// What failures are rounded up to.
         package var failureQuantum: Duration
+        package var pepper: PasswordPepper
 
         package init(
             parameters: Argon2Parameters = .standard,
@@ -44,7 +63,8 @@ package final class PasswordHasher: Sendable {
             cores: Int = ProcessInfo.processInfo.activeProcessorCount,
             queueWait: Duration = .seconds(2),
             queueCapacity: Int = 1_024,
-            failureQuantum: Duration = .milliseconds(25)
+            failureQuantum: Duration = .milliseconds(25),
+            pepper: PasswordPepper = .none
         ) {
             self.parameters = parameters
             self.memoryBudgetKiB = memoryBudgetKiB
@@ -52,9 +72,17 @@ package final class PasswordHasher: Sendable {
             self.queueWait = queueWait
             self.queueCapacity = queueCapacity
             self.failureQuantum = failureQuantum
+            self.pepper = pepper
         }
 
         var threads: Int { max(1, min(cores, memoryBudgetKiB / parameters.memoryKiB)) }
+
+        /// Half of the wait is for what the prediction errs by: who was let in is served.
+        var limits: HashingQueue<HashingRoom.Job>.Limits {
+            .init(
+                threads: threads, capacity: queueCapacity, waitLimit: queueWait.nanoseconds,
+                admissionLimit: queueWait.nanoseconds / 2, memoryBudgetKiB: memoryBudgetKiB)
+        }
     }
 
     /// What it is at, for the metrics.
@@ -67,21 +95,17 @@ package final class PasswordHasher: Sendable {
     package let parameters: Argon2Parameters
     private let quantum: Int64
     private let room: HashingRoom
+    private let pepper: PasswordPepper
     /// What an account without a hash is compared with.
     private let dummy: (salt: [UInt8], tag: [UInt8])
 
     /// Starts the threads. They run until `shutdown`.
     package init(_ configuration: Configuration) {
         parameters = configuration.parameters
+        pepper = configuration.pepper
         quantum = max(1, configuration.failureQuantum.nanoseconds)
         dummy = (SecureRandom.bytes(PHCString.saltLength), SecureRandom.bytes(PHCString.tagLength))
-        room = HashingRoom(
-            limits: .init(
-                threads: configuration.threads,
-                capacity: configuration.queueCapacity,
-                waitLimit: configuration.queueWait.nanoseconds,
-                admissionLimit: configuration.queueWait.nanoseconds / 2,
-                memoryBudgetKiB: configuration.memoryBudgetKiB))
+        room = HashingRoom(limits: configuration.limits)
     }
 
     package var load: Load { room.load }
@@ -90,9 +114,18 @@ package final class PasswordHasher: Sendable {
     /// Hashes with a fresh salt and the settings' parameters.
     package func hash(_ password: Password) async throws(HashingRejection) -> PHCString {
         let salt = SecureRandom.bytes(PHCString.saltLength)
+        let version = pepper.current()
         let done = try await room.compute(
-            .init(password: password, salt: salt, parameters: parameters, tagLength: PHCString.tagLength))
-        return PHCString(parameters: parameters, freshSalt: salt, freshTag: done.tag)
+            .init(
+                password: password, salt: salt, secret: try secret(version), parameters: parameters,
+                tagLength: PHCString.tagLength))
+        return PHCString(parameters: parameters, freshSalt: salt, freshTag: done.tag, pepperVersion: version)
+    }
+
+    private func secret(_ version: Int16?) throws(HashingRejection) -> SecretBytes? {
+        guard let version else { return nil }
+        guard let key = pepper.key(version) else { throw .pepperMissing }
+        return key
     }
 
     /// Compares with a stored hash, or with nothing where the account is unknown, disabled or has no password: that
@@ -104,11 +137,12 @@ package final class PasswordHasher: Sendable {
             .init(
                 password: password,
                 salt: stored?.salt ?? dummy.salt,
+                secret: try secret(stored?.pepperVersion),
                 parameters: stored?.parameters ?? parameters,
                 tagLength: stored?.tag.count ?? PHCString.tagLength))
         let isEqual = constantTimeEquals(done.tag, stored?.tag ?? dummy.tag)
         if let stored, isEqual {
-            return stored.needsUpgrade(to: parameters) ? .matchesNeedsUpgrade : .matches
+            return stored.needsUpgrade(to: parameters, pepper: pepper.current()) ? .matchesNeedsUpgrade : .matches
         }
         // Who hangs up now has had the guess evaluated all the same: a `cancelled` would let them guess without end, since
         // one who shuts down only the sending half still reads the answer.

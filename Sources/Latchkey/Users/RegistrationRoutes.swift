@@ -24,7 +24,7 @@ package struct RegistrationRoutes: Sendable {
         router.post("/auth/register") { request, context in
             guard registration == .open else { throw Rejection.registrationClosed }
             let origin = context.origin
-            return try await request.whileCallerWaits(limit: JSONBody.defaultLimit) { request in
+            return try await request.whileCallerWaits(on: context) { request in
                 let body = try await JSONBody(request)
                 let user = try await Self.register(body, passwordIs: .required, users, origin: origin)
                 return Response.created(user.json, location: "/account", caching: .noStore)

@@ -115,6 +115,11 @@ package enum UserSQL {
         WHERE id IN (SELECT id FROM users ORDER BY id FOR NO KEY UPDATE)
         """
 
+    /// Reads every hash: for a command, not for a request.
+    static func count(holding part: String) -> Query {
+        "SELECT count(*) AS count FROM users WHERE position(\(part) IN phc) > 0"
+    }
+
     static func grant(_ role: String, to id: UserID) -> Query {
         "INSERT INTO user_roles (user_id, role) VALUES (\(id.id), \(role)) ON CONFLICT DO NOTHING"
     }

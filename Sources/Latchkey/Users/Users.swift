@@ -98,6 +98,13 @@ package struct Users: Sendable {
         return users
     }
 
+    /// How many hashes were made with the pepper of that version of the master key.
+    package func count(pepperedUnder version: Int16) async throws(PostgresError) -> Int64 {
+        try await database.lease(timeout: 60_000_000_000) { lease throws(PostgresError) in
+            try await lease.query(UserSQL.count(holding: "\(PHCString.keyID(version))$")).one().decode("count")
+        }
+    }
+
     package func enable(_ id: UserID, origin: Origin) async throws {
         try await database.transaction { transaction in
             guard try await transaction.query(UserSQL.enable(id)).affected == 1 else {

@@ -6,7 +6,18 @@ from authlib.jose import JsonWebKey, JsonWebToken
 from authlib.jose.errors import BadSignatureError, ExpiredTokenError, InvalidClaimError
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
-from service import ISSUER, account, header, log_in, log_in_with_key, new_client, refused, rotate, run
+from service import (
+    ISSUER,
+    account,
+    client_tokens,
+    header,
+    log_in,
+    log_in_with_key,
+    new_client,
+    refused,
+    rotate,
+    run,
+)
 
 
 def metadata(path="/.well-known/oauth-authorization-server"):
@@ -20,14 +31,14 @@ def keys():
     return JsonWebKey.import_key_set(requests.get(metadata()["jwks_uri"], timeout=30).json())
 
 
-def decode(token, key_set, audience=ISSUER, issuer=ISSUER):
+def decode(token, key_set, audience=ISSUER, issuer=ISSUER, algorithms=("RS256",)):
     options = {
         "iss": {"essential": True, "value": issuer},
         "aud": {"essential": True, "value": audience},
         "exp": {"essential": True},
         "sub": {"essential": True},
     }
-    claims = JsonWebToken(["RS256"]).decode(token, key_set, claims_options=options)
+    claims = JsonWebToken(list(algorithms)).decode(token, key_set, claims_options=options)
     claims.validate()
     return claims
 
@@ -111,6 +122,16 @@ def rotated():
         decode(fresh, key_set)
 
 
+def algorithms():
+    """Tokens of every algorithm that discovery names, from one mixed JWKS."""
+    named = metadata()["access_token_signing_alg_values_supported"]
+    assert named[0] == "RS256" and len(named) == 4
+    for token, algorithm in client_tokens(named):
+        claims = decode(token, keys(), algorithms=[algorithm])
+        assert claims.header["alg"] == algorithm
+        refused(BadSignatureError, lambda: decode(token[:-8] + "AAAAAAAA", keys(), algorithms=[algorithm]))
+
+
 def service():
     """A service that gets a token for itself, by each method that discovery names for it."""
     document = metadata()
@@ -157,5 +178,6 @@ run(
         "revoke": revoke,
         "rotated": rotated,
         "service": service,
+        "algorithms": algorithms,
     }
 )

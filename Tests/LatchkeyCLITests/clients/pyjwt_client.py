@@ -4,8 +4,9 @@ import base64
 import json
 
 import jwt
+import requests
 
-from service import ISSUER, header, log_in, log_in_with_key, refused, rotate, run
+from service import ISSUER, client_tokens, header, log_in, log_in_with_key, refused, rotate, run
 
 JWKS = ISSUER + "/.well-known/jwks.json"
 REQUIRED = ["iss", "aud", "sub", "exp", "iat", "jti", "client_id", "sid", "auth_time", "scope"]
@@ -86,4 +87,26 @@ def rotated():
         decode(token, client)
 
 
-run({"verify": verify, "refuse": refuse, "rotated": rotated})
+def algorithms():
+    """Tokens of every algorithm that discovery names, each by the key that the JWKS holds for it."""
+    named = requests.get(ISSUER + "/.well-known/oauth-authorization-server", timeout=30).json()[
+        "access_token_signing_alg_values_supported"
+    ]
+    assert set(named) == {"RS256", "PS256", "ES256", "EdDSA"}, named
+    required = [name for name in REQUIRED if name != "auth_time"]
+    for token, algorithm in client_tokens(named):
+        client = CountingClient(JWKS)
+        # PyJWT's own pairing of key and algorithm: of the `alg` that the JWK names.
+        key = client.get_signing_key_from_jwt(token)
+        assert key.algorithm_name == algorithm
+        options = {"require": required}
+        claims = jwt.decode(token, key, algorithms=[algorithm], issuer=ISSUER, audience=ISSUER, options=options)
+        assert claims["sub"] == claims["client_id"]
+        for other in set(named) - {algorithm}:
+            refused(
+                jwt.InvalidAlgorithmError,
+                lambda: jwt.decode(token, key, algorithms=[other], issuer=ISSUER, audience=ISSUER, options=options),
+            )
+
+
+run({"verify": verify, "refuse": refuse, "rotated": rotated, "algorithms": algorithms})

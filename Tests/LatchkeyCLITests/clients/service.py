@@ -46,6 +46,34 @@ def new_client(**metadata):
     return administer("/admin/clients", **metadata)
 
 
+def client_tokens(algorithms):
+    """A token of a client for each of `algorithms`, and its algorithm; waits until a key of it may sign."""
+    clients = [
+        new_client(client_name=algorithm, access_token_signed_response_alg=algorithm) for algorithm in algorithms
+    ]
+    waiting = dict(zip(algorithms, clients))
+    limit = time.monotonic() + 60
+    while waiting:
+        for algorithm, client in list(waiting.items()):
+            assert client["access_token_signed_response_alg"] == algorithm
+            answer = requests.post(
+                ISSUER + "/oauth2/token",
+                data={"grant_type": "client_credentials"},
+                auth=(client["client_id"], client["client_secret"]),
+                timeout=30,
+            )
+            answer.raise_for_status()
+            token = answer.json()["access_token"]
+            if header(token)["alg"] == algorithm:
+                del waiting[algorithm]
+                yield token, algorithm
+            else:
+                # Until then by the installation's own.
+                assert header(token)["alg"] == "RS256"
+        assert time.monotonic() < limit, f"nothing signs by {list(waiting)}"
+        time.sleep(0.2)
+
+
 def log_in_with_key(kid):
     """Logs in until the token is signed by `kid`, which is two seconds after the rotation."""
     limit = time.monotonic() + 20

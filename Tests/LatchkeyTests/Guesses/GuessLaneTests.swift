@@ -111,6 +111,30 @@ struct GuessLaneTests {
         for task in tasks.dropFirst() { #expect(await task.value == .failure(.unknownOutcome)) }
     }
 
+    @Test func `does not send those whose patience a slow call has used up`() async {
+        let calls = calls
+        let hasty = GuessLane<Int, Int>(patience: .milliseconds(50)) { items throws(PostgresError) in
+            try await calls.make(items)
+        }
+        func ask(_ item: Int) -> Task<Result<Int, PostgresError>, Never> {
+            Task {
+                do throws(PostgresError) { return .success(try await hasty.answer(to: item)) } catch {
+                    return .failure(error)
+                }
+            }
+        }
+        let slow = ask(0)
+        #expect(await becomesTrue { calls.groups.count == 1 })
+        let late = ask(1)
+        #expect(await becomesTrue { hasty.waitingCount == 1 })
+        let since = ContinuousClock.now
+        #expect(await becomesTrue { ContinuousClock.now - since > .milliseconds(100) })
+        #expect(await calls.end())
+        #expect(await slow.value == .success(0))
+        #expect(await late.value == .failure(.unavailable(.leaseTimedOut)))
+        #expect(calls.groups == [[0]])
+    }
+
     @Test func `answers a caller whose task was cancelled like any other`() async {
         let tasks = await scene(1...2)
         for task in tasks { task.cancel() }

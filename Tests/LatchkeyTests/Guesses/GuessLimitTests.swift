@@ -56,6 +56,23 @@ struct GuessLimitTests {
         }
     }
 
+    @Test func `that cannot be counted in time are 503, well within what a request waits for the database`()
+        async throws
+    {
+        try await Self.run { it in
+            _ = try await it.node.newUser("alice")
+            let node = it.node
+            try await it.database.transaction(timeout: 30_000_000_000) { transaction in
+                try await transaction.batch(["LOCK TABLE guess_buckets IN ACCESS EXCLUSIVE MODE"])
+                let start = ContinuousClock.now
+                #expect(try await node.logIn("alice").status == 503)
+                // Half of the two seconds for the call; the other half is for who waits for it to end.
+                #expect(ContinuousClock.now - start < .milliseconds(1_700))
+            }
+            #expect(try await becomesTrue { try await node.logIn("alice").status == 200 })
+        }
+    }
+
     @Test func `slide exactly: one slot leaves, one guess is let through`() async throws {
         try await Self.run { it in
             _ = try await it.node.newUser("alice")

@@ -23,18 +23,10 @@ struct EdgeTests {
         settings.edge.tick = .milliseconds(20)
     }
 
-    private static let livez = "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
-
-    private static func json(_ answer: RawAnswer) -> JSONObject {
-        (try? JSONValue.parse(answer.body))?.object ?? JSONObject()
-    }
+    private static let livez = RawRequest.livez
 
     private func expectFace(_ answer: RawAnswer, _ status: Int, _ code: String) {
-        #expect(answer.status == status)
-        #expect(answer["content-type"] == "application/problem+json" && answer["connection"] == "close")
-        #expect(answer["x-request-id"]?.utf8.count == 32 && answer["date"] != nil)
-        #expect(answer["x-content-type-options"] == "nosniff" && answer["cache-control"] == "no-store")
-        #expect(Self.json(answer)["code"]?.string == code)
+        #expect(answer.isLastRefusal(status, code))
     }
 
     @Test("answers a head that does not end with 408, and closes a silent or idle connection without a word")
@@ -130,72 +122,6 @@ struct EdgeTests {
         }
     }
 
-    @Test("answers pipelined requests in their order, the malformed one last, and what follows it never")
-    func pipeline() async throws {
-        try await TestInstallation.run { it in
-            let caller = try await RawCaller.connect(port: it.node.port)
-            func get(_ id: String, _ path: String = "/livez") -> String {
-                "GET \(path) HTTP/1.1\r\nHost: a\r\nX-Request-Id: \(id)\r\n\r\n"
-            }
-            let form = "POST /oauth2/revoke HTTP/1.1\r\nHost: a\r\nX-Request-Id: r\r\nContent-Length: 4\r\n\r\nGET "
-            caller.send(
-                get("a") + form + get("b", "/nowhere") + get("c") + "GET /livez HTTP/1.1\r\nHost a\r\n\r\n" + get("d"))
-            #expect(await caller.closes())
-            #expect(caller.answers.map(\.status) == [200, 415, 404, 200, 400])
-            #expect(caller.answers.prefix(4).map { $0["x-request-id"] } == ["a", "r", "b", "c"])
-            #expect(caller.answers.prefix(4).allSatisfy { $0["connection"] == nil })
-            expectFace(try #require(caller.answers.last), 400, "invalid-request")
-        }
-    }
-
-    @Test("gives leave to send a body, and takes one that did not wait")
-    func continuing() async throws {
-        try await TestInstallation.run { it in
-            let head = """
-                POST /oauth2/revoke HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-                Expect: 100-Continue\r\nContent-Length: 7\r\n\r\n
-                """
-            let waiting = try await RawCaller.connect(port: it.node.port)
-            waiting.send(head)
-            #expect(await waiting.answers(1).map(\.status) == [100])
-            waiting.send("token=x")
-            #expect(await waiting.answers(2).map(\.status) == [100, 200])
-            // Behind an answer that is still owed, leave comes after it.
-            waiting.send(Self.livez + head)
-            #expect(await waiting.answers(4).map(\.status) == [100, 200, 200, 100])
-            waiting.send("token=x")
-            #expect(await waiting.answers(5).last?.status == 200)
-            let hasty = try await RawCaller.connect(port: it.node.port)
-            hasty.send(head + "token=x")
-            #expect(await hasty.answers(1).map(\.status) == [200])
-            for caller in [waiting, hasty] { await caller.close() }
-        }
-    }
-
-    @Test("says with the last answer that it is the last, and then waits for the caller to close")
-    func last() async throws {
-        try await TestInstallation.run { it in
-            for request in [
-                "GET /livez HTTP/1.0\r\n\r\n", "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-                "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: TE, Close\r\n\r\n",
-                "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-                "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
-            ] {
-                let caller = try await RawCaller.connect(port: it.node.port)
-                caller.send(request + Self.livez)
-                #expect(await caller.closes(), "\(request)")
-                #expect(
-                    caller.answers.map(\.status) == [200] && caller.answers[0]["connection"] == "close", "\(request)")
-            }
-            // A caller that ends its half is answered all the same.
-            let half = try await RawCaller.connect(port: it.node.port)
-            half.send(Self.livez + Self.livez)
-            half.endSending()
-            #expect(await half.closes())
-            #expect(half.answers.map(\.status) == [200, 200])
-        }
-    }
-
     @Test("answers 503 past its connections, and closes those past an eighth more")
     func connections() async throws {
         try await TestInstallation.run(settings: { $0.edge.connections = 16 }) { it in
@@ -278,80 +204,6 @@ struct EdgeTests {
             #expect(await busy.closes())
             #expect(busy.answers.map(\.status) == [201] && busy.answers.first?["connection"] == "close")
             await #expect(throws: (any Error).self) { try await RawCaller.connect(port: port) }
-        }
-    }
-
-    @Test("takes the caller's address from the proxies that it trusts")
-    func proxies() async throws {
-        for (trusted, address) in [("127.0.0.0/8", "203.0.113.9"), ("192.0.2.1", "127.0.0.1")] {
-            try await TestInstallation.run(settings: {
-                $0.trustedProxies = TrustedProxies([trusted].compactMap(IPAddressRange.init))
-            }) { it in
-                let body = Array(#"{"username":"ada","password":"correct horse"}"#.utf8)
-                let answer = try await it.node.send(
-                    .POST, "/auth/register",
-                    headers: [
-                        ("content-type", "application/json"), ("x-forwarded-for", "198.51.100.7, 203.0.113.9"),
-                        ("x-forwarded-for", "127.0.0.2"),
-                    ], body: body)
-                #expect(answer.status == 201)
-                let row = try await it.database.query(
-                    "SELECT address FROM audit_events WHERE action = 'user.registered'"
-                ).one()
-                #expect(try row.decode("address", as: String.self) == address)
-            }
-        }
-    }
-
-    @Test("puts security headers on every answer, HSTS where the issuer has TLS")
-    func headers() async throws {
-        for issuer in ["https://id.example", "http://127.0.0.1:1"] {
-            try await TestInstallation.run(settings: { $0.issuer = issuer }) { it in
-                for (method, path, status) in [
-                    ("GET", "/livez", 200), ("HEAD", "/livez", 200), ("GET", "/nowhere", 404), ("PUT", "/livez", 405),
-                    ("OPTIONS", "/livez", 204), ("OPTIONS", "/nowhere", 404), ("POST", "/auth/login", 415),
-                    ("GET", "/account", 401), ("GET", "/.well-known/jwks.json", 200),
-                    ("GET", "/.well-known/openid-configuration", 200), ("POST", "/oauth2/token", 415),
-                ] {
-                    let answer = try await it.node.send(.init(rawValue: method), path)
-                    #expect(answer.status == status, "\(method) \(path)")
-                    let headers = answer.headers
-                    #expect(headers["x-content-type-options"] == ["nosniff"])
-                    #expect(headers["referrer-policy"] == ["no-referrer"])
-                    #expect(headers["content-security-policy"] == ["default-src 'none'; frame-ancestors 'none'"])
-                    #expect(
-                        headers["strict-transport-security"] == (issuer.hasPrefix("https") ? ["max-age=31536000"] : []))
-                    #expect(headers["cache-control"].count == 1 && headers["x-request-id"].count == 1)
-                    let isPublic = path.hasPrefix("/.well-known")
-                    #expect((headers.first(name: "cache-control") == "no-store") == !isPublic)
-                    if method == "HEAD" { #expect(answer.body == [] && headers["content-length"] != ["0"]) }
-                }
-            }
-        }
-    }
-
-    @Test("answers OPTIONS for the server, for a path, and for a script of another origin")
-    func options() async throws {
-        try await TestInstallation.run { it in
-            let caller = try await RawCaller.connect(port: it.node.port)
-            caller.send("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" + Self.livez)
-            #expect(await caller.answers(2).map(\.status) == [204, 200])
-            await caller.close()
-
-            let login = try await it.node.send(.OPTIONS, "/auth/login")
-            #expect(login.status == 204 && login.headers["allow"] == ["OPTIONS, POST"])
-            #expect(login.headers["access-control-allow-origin"] == [])
-            for path in [
-                "/.well-known/jwks.json", "/.well-known/openid-configuration",
-                "/.well-known/oauth-authorization-server",
-            ] {
-                let answer = try await it.node.send(
-                    .OPTIONS, path,
-                    headers: [("origin", "https://app.example"), ("access-control-request-method", "GET")])
-                #expect(answer.status == 204 && answer.headers["allow"] == ["GET, HEAD, OPTIONS"])
-                #expect(answer.headers["access-control-allow-origin"] == ["*"])
-                #expect(answer.headers["access-control-allow-methods"] == ["GET, HEAD"])
-            }
         }
     }
 }

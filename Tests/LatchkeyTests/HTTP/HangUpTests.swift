@@ -2,13 +2,14 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import JOSE
+import LatchkeyTesting
 import NIOCore
 import NIOPosix
 import Testing
 
 @testable import Latchkey
 
-@Suite("A caller that hangs up", .timeLimit(.minutes(1)))
+@Suite("A caller that hangs up", .timeLimit(.minutes(8)))
 struct HangUpTests {
     private enum Happening: Equatable {
         case waiting
@@ -19,8 +20,8 @@ struct HangUpTests {
     private func app(_ happenings: AsyncStream<Happening>.Continuation) -> some ApplicationProtocol {
         let router = Router(context: LatchkeyRequestContext.self)
         router.add(middleware: ErrorMiddleware())
-        router.post("wait") { request, _ in
-            try await request.whileCallerWaits(limit: 100) { request in
+        router.post("wait") { request, context in
+            try await request.whileCallerWaits(on: context, limit: 100) { request in
                 _ = try await JSONBody(request)
                 happenings.yield(.waiting)
                 do {
@@ -31,13 +32,14 @@ struct HangUpTests {
                 }
             }
         }
-        router.post("now") { request, _ in
-            try await request.whileCallerWaits(limit: 100) { request in
+        router.post("now") { request, context in
+            try await request.whileCallerWaits(on: context, limit: 100) { request in
                 _ = try await JSONBody(request)
                 return Response.json(["done": true])
             }
         }
-        return Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)))
+        return Application(
+            router: router, server: .edge(EdgeLimits()), configuration: .init(address: .hostname("127.0.0.1", port: 0)))
     }
 
     private static func caller(_ port: Int) -> TestClient {
@@ -85,15 +87,41 @@ struct HangUpTests {
         }
     }
 
-    @Test("is told that the connection ends with the answer")
-    func connectionHeader() async throws {
-        let (_, happenings) = AsyncStream<Happening>.makeStream()
-        try await app(happenings).test(.router) { client in
-            let headers: HTTPFields = [.contentType: "application/json"]
-            let body = ByteBuffer(string: "{}")
-            try await client.execute(uri: "/now", method: .post, headers: headers, body: body) { response in
-                #expect(response.status == .ok && response.headers[.connection] == "close")
+    @Test func `is noticed by the end of the sending half, and behind any number of further requests`() async throws {
+        let (stream, happenings) = AsyncStream<Happening>.makeStream()
+        try await app(happenings).test(.live) { client in
+            let port = try #require(client.port)
+            var events = stream.makeAsyncIterator()
+            for (further, ending) in [
+                (0, "half"), (0, "all"), (1, "half"), (1, "all"), (2_000, "half"), (2_000, "all"),
+            ] {
+                let caller = try await RawCaller.connect(port: port)
+                caller.send(RawRequest.post("/wait", [:]) + String(repeating: RawRequest.get("/"), count: further))
+                #expect(await events.next() == .waiting)
+                if ending == "half" { caller.endSending() } else { await caller.close() }
+                #expect(await events.next() == .cancelled, "\(further) \(ending)")
+                await caller.close()
             }
+        }
+    }
+
+    @Test func `is not what an answered caller is taken for, who asks on on the same connection`() async throws {
+        let (stream, happenings) = AsyncStream<Happening>.makeStream()
+        try await app(happenings).test(.live) { client in
+            var events = stream.makeAsyncIterator()
+            let caller = try await RawCaller.connect(port: try #require(client.port))
+            for count in 1...20 {
+                caller.send(RawRequest.post("/now", [:]))
+                let answers = await caller.answers(count)
+                #expect(answers.count == count && answers.allSatisfy { $0.status == 200 && $0["connection"] == nil })
+            }
+            caller.send(RawRequest.post("/wait", [:]))
+            #expect(await events.next() == .waiting)
+            caller.endSending()
+            #expect(await events.next() == .cancelled)
+            // Whoever still reads is told, and that it was the last.
+            #expect(await caller.closes())
+            #expect(caller.answers.last?.isLastRefusal(503, "unavailable") == true)
         }
     }
 }

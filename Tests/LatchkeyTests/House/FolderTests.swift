@@ -64,6 +64,8 @@ struct FolderTests {
         "feed_batches": "Revocation", "revoked_keys": "Revocation",
         "revocation_entries": "Revocation", "users": "Users", "roles": "Users", "user_roles": "Users",
         "clients": "Clients", "sessions": "Sessions", "key_ring": "Keys", "signing_keys": "Keys",
+        "master_keys": "Keys",
+        "verifiers": "Keys", "minted_tokens": "Keys",
         "audit_events": "Events", "feed_key": "Feed", "guess_buckets": "Guesses", "guess_devices": "Guesses",
     ]
 

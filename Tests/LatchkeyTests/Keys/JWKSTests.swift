@@ -78,7 +78,8 @@ struct JWKSTests {
         try await TestInstallation.run(settings: { $0.keys = KeyPolicy(publishLead: lead, maxAge: 10, leeway: 3) }) {
             it in
             let ring = KeyRing(
-                it.database, pulse: it.database, masterKeys: it.node.installation.masterKeys, policy: it.settings.keys,
+                it.database, pulse: it.database, masterKeys: it.node.installation.masterKeyRing,
+                policy: it.settings.keys,
                 clock: it.node.installation.clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             #expect(ring.jwks == nil)
             #expect(ring.verificationKeys == nil)

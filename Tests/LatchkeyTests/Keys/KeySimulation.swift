@@ -41,7 +41,6 @@ struct KeySimulation {
     struct Failure: Error, CustomStringConvertible { let description: String }
 
     struct Tick {
-        var at: Instant
         var seen: Instant
         var step: SteadyClock.Step?
         var settings: SettingsInForce
@@ -133,8 +132,8 @@ struct KeySimulation {
 
     /// Ticks that count.
     var recent: [SettingsInForce] {
-        let since = min(raw, clock.settled) - settings.settling
-        return ticks.values.filter { $0.at > since }.map(\.settings)
+        let since = clock.settled - settings.settling
+        return ticks.values.filter { $0.seen > since }.map(\.settings)
     }
 
     var inForce: SettingsInForce {

@@ -26,7 +26,15 @@ struct SimulatedNode {
     var confirmed: Int64?
     var steady = SteadyClock()
     /// A minting statement whose answer it has, and has not signed yet.
-    var unsigned: (issuedAt: Instant, version: Int64, minted: Int64)?
+    var unsigned: Statement?
+
+    struct Statement {
+        let issuedAt: Instant
+        let version: Int64
+        let minted: Int64
+        /// Who signs it by that version of the ring: whatever the node, it is this one.
+        let signer: String?
+    }
 
     var own: SettingsInForce {
         SettingsInForce(
@@ -81,7 +89,7 @@ extension KeySimulation {
         func write(_ simulation: inout KeySimulation) {
             let carried = node.steady.reading(at: node.boot(simulation.time))?.now
             let seen = max(simulation.clock.now, carried ?? simulation.clock.now)
-            simulation.ticks[node.id] = Tick(at: simulation.raw, seen: seen, step: node.steady.step, settings: node.own)
+            simulation.ticks[node.id] = Tick(seen: seen, step: node.steady.step, settings: node.own)
         }
         write(&self)
         let latency = Int64.random(in: 0...(chance(20) ? 1_900_000 : 20_000), using: &random)
@@ -132,7 +140,10 @@ extension KeySimulation {
     /// A minting statement, and as `TokenIssuer` signs what it returned.
     mutating func mint(_ index: Int) throws {
         guard let ticked = nodes[index].ticked, time - ticked < 2_000_000 else { return }
-        nodes[index].unsigned = (raw, version, time)
+        let instant = max(raw, nodes[index].steady.largest ?? raw)
+        nodes[index].unsigned = SimulatedNode.Statement(
+            issuedAt: raw, version: version, minted: time,
+            signer: KeySchedule.signer(keys, at: instant, preferring: nodes[index].algorithm)?.kid)
         if chance(60) {
             // Frozen between commit and signature.
             nodes[index].condition = .paused(until: time + Int64.random(in: 0...1_200_000_000, using: &random))
@@ -144,16 +155,23 @@ extension KeySimulation {
 
     mutating func sign(_ index: Int) throws {
         var node = nodes[index]
-        guard let (issuedAt, seen, minted) = node.unsigned else { return }
+        guard let statement = node.unsigned else { return }
+        let (issuedAt, minted) = (statement.issuedAt, statement.minted)
         node.unsigned = nil
-        if node.version < seen { (node.ring, node.version) = (keys, version) }
+        if node.version < statement.version { (node.ring, node.version) = (keys, version) }
         nodes[index] = node
         let instant = max(issuedAt, node.steady.largest ?? issuedAt)
         guard let signer = KeySchedule.signer(node.ring, at: instant, preferring: node.algorithm) else {
             throw failure("nobody signs for node \(node.id) of version \(node.version)")
         }
+        guard node.version > statement.version || signer.kid == statement.signer else {
+            throw failure(
+                "\(signer.kid) signs for node \(node.id), and \(statement.signer ?? "nobody") by the database")
+        }
         let active = node.ring.filter { $0.algorithm == signer.algorithm && $0.state(at: instant) == .active }
         guard active.count <= 1 else { throw failure("\(active.map(\.kid)) sign at once") }
+        // Frozen for so long that the token is dead already, it may find its key gone, and answers 503.
+        if time - minted >= node.policy.lifetime * 1_000_000, signer.sealed == nil { return }
         guard signer.sealed != nil, signer.isInJWKS(at: instant) else {
             throw failure("\(signer.kid) signs, and is gone")
         }

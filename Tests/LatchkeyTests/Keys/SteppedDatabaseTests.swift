@@ -64,7 +64,8 @@ import Testing
             try await it.database.query(
                 """
                 INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
-                SELECT 0, 1, 1, gen_random_uuid(), pg_catalog.clock_timestamp() + interval '1 hour'
+                SELECT slot, slot + 1, 1, gen_random_uuid(), pg_catalog.clock_timestamp() + interval '1 hour'
+                FROM generate_series(0, 15) AS slot
                 """)
             let before = ContinuousClock.now
             try await shift(it, by: "2 days")
@@ -84,7 +85,7 @@ import Testing
                 #expect(try await becomesTrue { try await node.logIn("alice").signer != old })
                 #expect(node.installation.clock.reading?.isSettled == true)
             }
-            #expect(try await ring.emptySpentSlots() == 1)
+            #expect(try await ring.emptySpentSlots() > 0)
             try await it.database.query("DELETE FROM revocation_entries")
         }
     }
@@ -99,7 +100,7 @@ import Testing
             #expect(try await becomesTrue { try await nodes[1].logIn("alice").signer == new })
             // It leaves and is destroyed: tokens live 2 s, the lead is 3 s.
             #expect(
-                try await becomesTrue {
+                try await becomesTrue(within: .seconds(60)) {
                     try await it.database.query("SELECT FROM signing_keys WHERE kid = \(old) AND sealed IS NULL").count
                         == 1
                 })

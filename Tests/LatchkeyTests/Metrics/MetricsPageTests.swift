@@ -42,6 +42,26 @@ import Testing
         }
     }
 
+    @Test func `What no route sees is counted, by why`() async throws {
+        try await Self.run { it, page in
+            let open = try await RawCaller.connect(port: it.node.port)
+            for bytes in ["GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET /x HTTP/1.1\r\n\r\n", "GET  HTTP\r\n\r\n"] {
+                let caller = try await RawCaller.connect(port: it.node.port)
+                caller.send(bytes)
+                #expect(await caller.closes())
+            }
+            open.send(RawRequest.livez)
+            #expect(await open.answers(1).count == 1)
+            let text = try await page()
+            for (reason, count) in [("field", 1.0), ("host", 1), ("request-line", 1), ("timeout", 0)] {
+                #expect(text["latchkey_http_refused_total", ["reason": reason]] == count, "\(reason)")
+            }
+            #expect(text["latchkey_http_connections_closed_total", ["reason": "too-many"]] == 0)
+            #expect(try #require(text["latchkey_http_connections"]) >= 1)
+            await open.close()
+        }
+    }
+
     @Test func `What is done shows in the counters, by that much and nowhere else`() async throws {
         try await Self.run { it, page in
             let tokens = try await it.node.newUser("ada")

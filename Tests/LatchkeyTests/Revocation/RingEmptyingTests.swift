@@ -1,4 +1,6 @@
+import JOSE
 import LatchkeyTesting
+import LibCrypto
 import Postgres
 import Testing
 
@@ -76,12 +78,16 @@ struct RingEmptyingTests {
         }
     }
 
-    private func insertSession(_ database: Database, slot: Int16, left seconds: Int64) async throws {
+    private func insertSession(
+        _ database: Database, slot: Int16, left seconds: Int64, age: Int64 = 100 * 86_400
+    ) async throws {
+        let born = try await now(database) - age
+        let sid = UniqueID.version7(millisecondsSince1970: born.milliseconds, random: SecureRandom.bytes(10))
         try await database.query(
             """
             INSERT INTO sessions (
                 slot, rid, sid, user_id, client_id, gen, conf, conf_at, issued_at, idle_until, max_until, auth_time, audience)
-            SELECT \(slot), substring(sha256(random()::text::bytea) FOR 16), gen_random_uuid(), gen_random_uuid(),
+            SELECT \(slot), substring(sha256(random()::text::bytea) FOR 16), \(sid), gen_random_uuid(),
                    'first-party', 1, 0, now, now, max, max, now, ARRAY['x']
             FROM (SELECT clock_timestamp() AS now, clock_timestamp() + \(seconds) * interval '1 second' AS max) AS at
             """)
@@ -108,6 +114,22 @@ struct RingEmptyingTests {
                 #expect(try await ring.emptySpentSlot() == false)
             }
             #expect(try await count() == 3)
+        }
+    }
+
+    @Test func `A slot is kept while what a node of other settings bore in it is young, alive or not`() async throws {
+        try await withDatabase { database in
+            let policy = SessionPolicy(idleTTL: 60, maxTTL: 3600, grace: 30, recovery: 60)
+            let ring = SessionRing(database, policy: policy)
+            let slot = SessionRing.spentSlot(now: try await now(database), policy: policy)
+            // Dead at the look before the lock; who is born after it is seen under it, by the time in the sid.
+            for _ in 0..<3 { try await insertSession(database, slot: slot, left: -10) }
+            try await insertSession(database, slot: slot, left: -10, age: 300)
+            for _ in 0..<3 { try await insertSession(database, slot: slot, left: -10) }
+            #expect(try await ring.emptySpentSlot() == false)
+            try await database.query(
+                "DELETE FROM sessions WHERE sid = (SELECT sid FROM sessions ORDER BY sid DESC LIMIT 1)")
+            #expect(try await ring.emptySpentSlot())
         }
     }
 

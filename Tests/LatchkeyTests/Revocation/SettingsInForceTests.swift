@@ -58,6 +58,7 @@ import Testing
 
     @Test func `are narrowed only when the old lead and lifetime have passed without a tick by them`() async throws {
         try await withList { list, database in
+            try await database.query("UPDATE installation SET failover = 'synchronous'")
             try await list.widen(by: Self.settings(900))
             #expect(try await row(database).accessToken == 900)
             try await tick(database, age: 900 + 3600 + 30 - 5, lifetime: 900)

@@ -58,6 +58,23 @@ struct SettingsTests {
         #expect(it.signingAlgorithm == .rs256)
     }
 
+    @Test(arguments: ["-1", "+3", "three", "3.0", "65536", "٣", "0x3", " 3"])
+    func `take no other word for a file descriptor than its number`(text: String) {
+        let problems = Self.problems(["LATCHKEY_MASTER_KEY_FD": text])
+        #expect(problems.count == 1)
+        #expect(problems.first?.hasPrefix("LATCHKEY_MASTER_KEY_FD is \(text)") == true)
+    }
+
+    @Test func `name where the master keys come from: a descriptor before a folder`() throws {
+        #expect(try Self.read([:]).masterKeySource == .folder("keys"))
+        #expect(try Self.read(["LATCHKEY_KEYS_DIR": "/k"]).masterKeySource == .folder("/k"))
+        #expect(
+            try Self.read(["LATCHKEY_KEYS_DIR": "/k", "LATCHKEY_MASTER_KEY_FD": "3"]).masterKeySource == .descriptor(3))
+        #expect(try Self.read([:]).passwordPepper == .none)
+        #expect(try Self.read(["LATCHKEY_PASSWORD_PEPPER": "master-key"]).passwordPepper == .masterKey)
+        #expect(Self.problems(["LATCHKEY_PASSWORD_PEPPER": "on"]).count == 1)
+    }
+
     @Test("follow each other where one is not set")
     func following() throws {
         let it = try Self.read([
@@ -231,7 +248,9 @@ struct SettingsTests {
 
     @Test("stand in the README's table, each of them and no other")
     func readme() throws {
-        let reader = try Repository.text("Sources/Latchkey/SettingsReader.swift")
+        let reader = try ["SettingsReader", "SettingsReader+Token"].map {
+            try Repository.text("Sources/Latchkey/\($0).swift")
+        }.joined()
         let keys = reader.matches(of: /(?:int|seconds|string|choice|text)\(\s*"([a-zA-Z0-9.]+)"/).map { String($0.1) }
         let names = Set(
             keys.map { key in
@@ -266,5 +285,21 @@ struct SettingsTests {
             #expect(a == b, "\(name)")
         }
         #expect(checked >= 18)
+    }
+
+    @Test(arguments: [
+        (["LATCHKEY_KEY_ROTATION_INTERVAL": "4229"], "4229"), (["LATCHKEY_ACCESS_TOKEN_TTL": "601"], "4230"),
+        (["LATCHKEY_KEY_PUBLISH_LEAD": "3601"], "4230"), (["LATCHKEY_CLOCK_LEEWAY": "31"], "4230"),
+    ])
+    func `refuse to rotate before the standbys are ripe again, and say why`(
+        values: [String: String], interval: String
+    ) throws {
+        let base = Self.needed.merging(["LATCHKEY_KEY_ROTATION_INTERVAL": "4230"]) { $1 }
+        #expect(try Self.read([:], over: base).keys.rotationInterval == 4230)
+        let problem = try #require(Self.problems(base.merging(values) { $1 }).first)
+        #expect(problem.hasPrefix("LATCHKEY_KEY_ROTATION_INTERVAL is \(interval): it must be at least"))
+        #expect(problem.contains("LATCHKEY_KEY_PUBLISH_LEAD"))
+        #expect(problem.contains("LATCHKEY_ACCESS_TOKEN_TTL"))
+        #expect(problem.contains("LATCHKEY_CLOCK_LEEWAY"))
     }
 }

@@ -114,6 +114,34 @@ struct PasswordHasherTests {
         #expect(PasswordHasher.Configuration(memoryBudgetKiB: 1, cores: 4).threads == 1)
     }
 
+    @Test func `lets in what it predicts to begin within half of the wait, and lets it wait for the whole`() {
+        let configuration = PasswordHasher.Configuration(
+            memoryBudgetKiB: 100_000, cores: 2, queueWait: .seconds(3), queueCapacity: 7)
+        #expect(
+            configuration.limits
+                == .init(
+                    threads: 2, capacity: 7, waitLimit: 3_000_000_000, admissionLimit: 1_500_000_000,
+                    memoryBudgetKiB: 100_000))
+        // One hash under way, one of a second before each: the second in the queue would begin after half of the wait.
+        let limits = configuration.limits
+        var queue = HashingQueue<Int>(
+            limits: .init(
+                threads: 1, capacity: 7, waitLimit: limits.waitLimit, admissionLimit: limits.admissionLimit,
+                memoryBudgetKiB: 100_000,
+                assumedNanosecondsPerUnit: 1_000_000_000 / Double(configuration.parameters.cost)))
+        var arrivals: [HashingQueue<Int>.Arrival] = []
+        for id in 1...3 {
+            arrivals.append(queue.arrive(id, id: UInt64(id), parameters: configuration.parameters, now: 0))
+            if id == 1 { _ = queue.nextTurn(now: 0) }
+        }
+        #expect(arrivals.prefix(2) == [.accepted, .accepted])
+        guard case .refused(let wait) = arrivals[2] else {
+            Issue.record("\(arrivals[2])")
+            return
+        }
+        #expect(wait > limits.admissionLimit && wait < limits.waitLimit)
+    }
+
     @Test("refuses most of a flood of 500 before the first is hashed, and hashes the rest")
     func flood() async throws {
         try await Self.with(Self.dear(), cores: 1, queueWait: .milliseconds(300)) { hasher in

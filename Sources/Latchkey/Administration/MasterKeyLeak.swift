@@ -1,0 +1,133 @@
+package import JOSE
+import Postgres
+
+/// The day a master key leaks: whoever has it and a copy of the database has every private signing key and can forge
+/// refresh tokens. A new version is made and, once every node holds it, used; those before it are compromised, which voids
+/// what was handed out under them; every signing key that was ever sealed under one of them is compromised in its turn;
+/// every session ends; what stands sealed under them is sealed again.
+///
+/// One step at a time, each found by looking at the rows: it may end anywhere and be begun again.
+package struct MasterKeyLeak: Sendable {
+    private let masterKeys: MasterKeyRing
+    private let resealing: Resealing
+    private let keys: SigningKeys
+    private let compromises: KeyCompromises
+    private let sessions: Sessions
+
+    package init(
+        _ masterKeys: MasterKeyRing, resealing: Resealing, keys: SigningKeys, compromises: KeyCompromises,
+        sessions: Sessions
+    ) {
+        self.masterKeys = masterKeys
+        self.resealing = resealing
+        self.keys = keys
+        self.compromises = compromises
+        self.sessions = sessions
+    }
+
+    package enum Step: Sendable, Equatable {
+        /// Nodes lack the new version: nothing can be made under it yet.
+        case waits(for: [UniqueID])
+        case inUse(version: Int16)
+        case compromised(below: Int16)
+        case replaced(kid: String)
+        case sessionsEnded(Int64)
+        case resealed(kid: String)
+        case done
+    }
+
+    /// The version that an earlier run made and did not bring to its end; nil where there was none.
+    package func unfinished() async throws -> Int16? {
+        let records = try await masterKeys.readAgain()
+        guard let newest = records.last(where: \.isLive), newest.purpose == .leak else { return nil }
+        if newest.mintingFrom == nil { return newest.version }
+        return try await find(newest.version, in: records) == nil ? nil : newest.version
+    }
+
+    /// Makes the version that takes the place of all others.
+    package func begin(in folder: MasterKeyFolder, origin: Origin) async throws -> Int16 {
+        try await masterKeys.makeNext(.leak, in: folder, origin: origin)
+    }
+
+    /// Does what is next, up to `done`.
+    package func next(_ version: Int16, reason: String, origin: Origin) async throws -> Step {
+        let records = try await masterKeys.readAgain()
+        guard records.minting?.version ?? 0 >= version else {
+            if try await masterKeys.promote(origin: origin) == version { return .inUse(version: version) }
+            return .waits(for: try await masterKeys.nodesLacking(version))
+        }
+        switch try await find(version, in: records) {
+        case .versions:
+            try await masterKeys.compromise(below: version, reason: reason, origin: origin)
+            return .compromised(below: version)
+        case .signingKey(let kid):
+            _ = try await compromises.compromise(kid, reason: "master key leaked: \(reason)", origin: origin)
+            return .replaced(kid: kid)
+        case .sessions(let count):
+            _ = try await sessions.revokeAll(reason: "master key leaked: \(reason)", origin: origin)
+            return .sessionsEnded(count)
+        case .seal:
+            let step = try await resealing.one(of: try await keys.all().keys, origin: origin)
+            if case .resealed(let kid, _, _) = step { return .resealed(kid: kid) }
+            if case .done = step { return .done }
+            return try await next(version, reason: reason, origin: origin)
+        case nil: return .done
+        }
+    }
+
+    private enum Left {
+        case versions
+        case signingKey(String)
+        case sessions(Int64)
+        case seal
+    }
+
+    /// What is left to do once the version mints.
+    private func find(_ version: Int16, in records: [MasterKeyRecord]) async throws -> Left? {
+        let older = records.filter { $0.version < version }
+        if older.contains(where: { $0.compromisedAt == nil }) { return .versions }
+        if let kid = try await masterKeys.leakedSigningKeys().first { return .signingKey(kid) }
+        // Those born since have nothing of the old version.
+        if let instant = older.compactMap(\.compromisedAt).max() {
+            let count = try await sessions.living(bornBefore: instant).count
+            if count > 0 { return .sessions(count) }
+        }
+        let (keys, _) = try await keys.all()
+        // One that does not open cannot be sealed again, and is compromised already.
+        let open = keys.filter { (try? $0.unseal(with: masterKeys.keys)) != nil }
+        return resealing.isNeeded(open) ? .seal : nil
+    }
+
+    /// What `next` will come to, in words.
+    package func foresee() async throws -> JSONValue {
+        let records = try await masterKeys.readAgain()
+        let versions = records.filter { $0.compromisedAt == nil }.map(\.version)
+        let (keys, now) = try await keys.all()
+        let verifying = keys.filter { $0.isInJWKS(at: now) }.count
+        let living = try await sessions.living(bornBefore: nil).count
+        let effects = [
+            """
+            A new version of the master key is made and written to its file, and waits until you have brought it to every \
+            node that ticks; stop the nodes that you cannot reach.
+            """,
+            """
+            Versions \(versions.map { "\($0)" }.joined(separator: ", ")) are declared compromised: refresh tokens and \
+            device tokens made under them are void from then on.
+            """,
+            """
+            \(verifying) signing keys are compromised, each put on the revocation list for good; new ones sign at once, \
+            which no verifier knows: one that does not fetch the JWKS at an unknown kid refuses new tokens until its copy \
+            has expired.
+            """,
+            "\(living) sessions end: everybody logs in again. What clients got for themselves ends too.",
+            """
+            Client secrets stay good (they are random, and only their hashes stand in the database), and so do passwords; \
+            both move to the new version when they are next shown.
+            """,
+        ]
+        return [
+            "versions": .array(versions.map { .integer(Int64($0)) }), "signing_keys": .integer(Int64(verifying)),
+            "sessions": .integer(living), "effects": .array(effects.map { .string($0) }),
+        ]
+    }
+}

@@ -1,0 +1,36 @@
+import Foundation
+import JOSE
+import LibCrypto
+import PKCS11
+
+/// Where a signing key's private half is.
+package enum KeyHolder: String, Sendable, CaseIterable {
+    /// In its row, sealed under a master key.
+    case database
+    /// In the installation's PKCS #11 token, whose CKA_ID is the bytes of the `kid`. The row holds nothing secret.
+    case token
+}
+
+extension SecurityToken {
+    /// Makes a key pair in the token, found from now on by its thumbprint. Blocks: a thread of its own alone calls it.
+    func newKey(_ algorithm: SignatureAlgorithm) throws(SecurityTokenError) -> PrivateKey {
+        try generate(algorithm) { Self.id(of: JSONWebKey.thumbprint(of: $0)) }
+    }
+
+    /// The key of a row. It is looked for when it signs.
+    func key(of row: SigningKey) -> PrivateKey { key(row.publicKey.publicKey, id: Self.id(of: row.kid)) }
+
+    /// Destroys the private half and its public twin. Blocks, as above.
+    func destroy(kid: String) throws(SecurityTokenError) { try destroy(id: Self.id(of: kid)) }
+
+    /// A thumbprint is base64url; what is none names no key.
+    private static func id(of kid: String) -> [UInt8] { Base64URL.decode(kid.utf8) ?? Array(kid.utf8) }
+}
+
+/// Runs `work` on a thread of its own: what generates a key or asks a token takes up to seconds, and neither a cooperative
+/// thread nor one that signs tokens may stand still for it.
+func onOwnThread<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread { continuation.resume(with: Result { try work() }) }.start()
+    }
+}

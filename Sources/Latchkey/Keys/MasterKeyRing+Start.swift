@@ -1,0 +1,41 @@
+package import Postgres
+
+extension MasterKeyRing {
+    /// What must be true of the master keys before a node serves: all that the installation needs are held, each is the
+    /// installation's own, and what is sealed under them opens. New versions are made known.
+    ///
+    /// - Parameter keys: the signing keys as they stand.
+    /// - Throws: `MasterKeyRefusal`.
+    package func settle(_ signingKeys: [SigningKey], now: Instant, origin: Origin) async throws {
+        let records = try await readRecords(on: database)
+        try requireKnown(records)
+        let held = keys
+        for record in records where record.mintingFrom != nil && record.retiredAt == nil {
+            guard held.versions.contains(record.version) else {
+                throw MasterKeyRefusal.missing(record.version, in: source.place)
+            }
+        }
+        try requireOpening(signingKeys, with: held, now: now)
+        let known = Set(records.map(\.version))
+        try await notice(held, held.versions.filter { !known.contains($0) }, .use)
+        _ = try await promote(origin: origin)
+    }
+
+    /// A key whose seal is broken stops the start where it signs; another one says so when it is needed. A master key that
+    /// opens nothing of its own is another installation's, and stops it in any case.
+    private func requireOpening(_ signingKeys: [SigningKey], with held: MasterKeys, now: Instant) throws {
+        for key in signingKeys where key.sealed != nil {
+            do {
+                _ = try key.unseal(with: held, among: signingKeys)
+            } catch SigningKeyError.doesNotOpen(let kid, let fault) {
+                switch fault {
+                case .noMasterKey(let version): throw MasterKeyRefusal.missing(version, in: source.place)
+                case .wrongMasterKey(let version): throw MasterKeyRefusal.another(version, in: source.place)
+                case .movedFrom, .otherVersion, .damaged:
+                    if key.state(at: now) == .active { throw MasterKeyRefusal.sealed(kid: kid, fault) }
+                    tell(kid, fault)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+import CPKCS11
+package import LibCrypto
+import Synchronization
+
+/// The token that holds the installation's private keys, found by its label. Nothing is opened before the first use.
+///
+/// Every call blocks until the token answers: threads of one's own alone call it. A session is opened for each thread that
+/// signs at once, and kept. Where the token lost them (it was restarted, unplugged, or another library of this process
+/// closed them) everything is opened again and the call made once more. The next failure is the caller's, and the module
+/// begins anew behind it.
+package final class SecurityToken: Sendable {
+    private struct State {
+        var login = 0
+        /// The beginning of the module that all of this belongs to.
+        var generation = 0
+        var slot: CK_SLOT_ID?
+        var isLoggedIn = false
+        var idle: [TokenSession] = []
+        /// A PIN that was refused.
+        var refusal: SecurityTokenError?
+    }
+
+    private let path: String
+    private let label: String
+    private let pin: SecretBytes
+    // Held over the login's round trip: of the threads that find the token gone, one logs in.
+    private let state = Mutex(State())
+    private let lastFailure = Mutex<SecurityTokenError?>(nil)
+
+    /// - Parameters:
+    ///   - module: the path of the vendor's PKCS #11 library.
+    ///   - label: the token's `CKA_LABEL`, at most 32 bytes.
+    package init(module path: String, label: String, pin: SecretBytes) {
+        self.path = path
+        self.label = label
+        self.pin = pin
+    }
+
+    /// How the last call ended; nil: well, or there was none yet.
+    package var failure: SecurityTokenError? { lastFailure.withLock { $0 } }
+
+    /// What a token can sign by. Ed25519 is not among it: PKCS #11 2.40 has none, and tokens that do differ.
+    package static let algorithms: [SignatureAlgorithm] = [.rs256, .ps256, .es256]
+
+    /// The private key whose CKA_ID is `id`. It is looked for at its first signature: nothing blocks here.
+    package func key(_ publicKey: PublicKey, id: [UInt8]) -> PrivateKey {
+        PrivateKey(publicKey, half: TokenPrivateHalf(self, publicKey.algorithm, id: id))
+    }
+
+    /// Makes a key pair in the token: sensitive, not extractable. RSA of 2,048 bits takes a token up to a minute.
+    ///
+    /// - Parameter id: the CKA_ID to find it by, from its public half. It is set before this returns.
+    package func generate(
+        _ algorithm: SignatureAlgorithm, id: (PublicKey) -> [UInt8]
+    ) throws(SecurityTokenError) -> PrivateKey {
+        guard Self.algorithms.contains(algorithm) else { throw .unsupported(algorithm.rawValue) }
+        return try perform(.changing) { session throws(SecurityTokenError) in
+            let pair = try session.generate(bits: algorithm == .es256 ? 0 : 2048)
+            do throws(SecurityTokenError) {
+                let publicKey = try Self.publicKey(algorithm, pair.publicHalf, in: session)
+                let name = id(publicKey)
+                try session.name(pair.privateHalf, name)
+                try session.name(pair.publicHalf, name)
+                return key(publicKey, id: name)
+            } catch {
+                // Nobody would ever find it again.
+                try? session.destroy(pair.privateHalf)
+                try? session.destroy(pair.publicHalf)
+                throw error
+            }
+        }
+    }
+
+    /// Destroys the key pair, for good. None is no error.
+    package func destroy(id: [UInt8]) throws(SecurityTokenError) {
+        try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
+    }
+
+    func sign(
+        _ message: [UInt8], by algorithm: SignatureAlgorithm, id: [UInt8]
+    ) throws(SecurityTokenError) -> [UInt8] {
+        let (mechanism, input): (lk_mechanism, [UInt8])
+        switch algorithm {
+        case .rs256: (mechanism, input) = (LK_RS256, message)
+        case .ps256: (mechanism, input) = (LK_PS256, message)
+        // Tokens that hash for ECDSA are few.
+        case .es256: (mechanism, input) = (LK_ECDSA, SHA256.digest(message))
+        case .edDSA: throw .unsupported(algorithm.rawValue)
+        }
+        return try perform(.signing) { session throws(SecurityTokenError) in
+            try session.sign(input, mechanism: mechanism, id: id)
+        }
+    }
+
+    private static func publicKey(
+        _ algorithm: SignatureAlgorithm, _ object: CK_OBJECT_HANDLE, in session: TokenSession
+    ) throws(SecurityTokenError) -> PublicKey {
+        let components: PublicKey.Components
+        if algorithm == .es256 {
+            // An OCTET STRING of an uncompressed point (PKCS #11 2.40 §2.3.3); some tokens leave the wrapping off.
+            let point = try session.number(LK_POINT, of: object)
+            let raw = point.starts(with: [0x04, 0x41, 0x04]) && point.count == 67 ? Array(point[2...]) : point
+            guard raw.count == 65, raw[0] == 4 else { throw .malformedKey }
+            components = .p256(x: Array(raw[1..<33]), y: Array(raw[33...]))
+        } else {
+            // Some tokens pad with zeros; a JWK has none.
+            components = .rsa(
+                modulus: Array(try session.number(LK_MODULUS, of: object).drop { $0 == 0 }),
+                exponent: Array(try session.number(LK_EXPONENT, of: object).drop { $0 == 0 }))
+        }
+        do throws(CryptoError) {
+            return try PublicKey(components, algorithm: algorithm)
+        } catch {
+            throw .malformedKey
+        }
+    }
+
+    // MARK: sessions
+
+    /// Lends `body` a session; opens everything again and tries once more where the token has lost it.
+    private func perform<R>(
+        _ use: TokenSession.Use, _ body: (inout TokenSession) throws(SecurityTokenError) -> R
+    ) throws(SecurityTokenError) -> R {
+        do throws(SecurityTokenError) {
+            let module = try TokenModule.load(path)
+            let result: R
+            do throws(SecurityTokenError) {
+                result = try attempt(use, module, body)
+            } catch {
+                guard error.isLoss else { throw error }
+                do throws(SecurityTokenError) {
+                    result = try attempt(use, module, body)
+                } catch {
+                    // For whoever comes next.
+                    if error.isLoss { module.restart() }
+                    throw error
+                }
+            }
+            lastFailure.withLock { $0 = nil }
+            return result
+        } catch {
+            lastFailure.withLock { $0 = error }
+            throw error
+        }
+    }
+
+    private func attempt<R>(
+        _ use: TokenSession.Use, _ module: TokenModule,
+        _ body: (inout TokenSession) throws(SecurityTokenError) -> R
+    ) throws(SecurityTokenError) -> R {
+        try module.sharing { () throws(SecurityTokenError) in
+            var session = try take(use, module)
+            do throws(SecurityTokenError) {
+                let result = try body(&session)
+                giveBack(session)
+                return result
+            } catch {
+                // An operation may have been left half done in it.
+                session.close()
+                if error.isLoss { forget(login: session.login) }
+                throw error
+            }
+        }
+    }
+
+    private func take(
+        _ use: TokenSession.Use, _ module: TokenModule
+    ) throws(SecurityTokenError) -> TokenSession {
+        try state.withLock { state throws(SecurityTokenError) in
+            if state.generation != module.generation {
+                state = State(login: state.login + 1, generation: module.generation, refusal: state.refusal)
+            }
+            if let index = state.idle.lastIndex(where: { $0.use == use }) { return state.idle.remove(at: index) }
+            do throws(SecurityTokenError) {
+                return try open(use, module, &state)
+            } catch {
+                // The token may come back in another slot; a login that still holds is no error.
+                if error.isLoss { (state.slot, state.isLoggedIn) = (nil, false) }
+                throw error
+            }
+        }
+    }
+
+    private func open(
+        _ use: TokenSession.Use, _ module: TokenModule, _ state: inout State
+    ) throws(SecurityTokenError) -> TokenSession {
+        if let refusal = state.refusal { throw refusal }
+        let functions = module.functions
+        let slot: CK_SLOT_ID
+        if let known = state.slot {
+            slot = known
+        } else {
+            try TokenSession.check(lk_module_initialize(functions))
+            slot = try findSlot(functions)
+            state.slot = slot
+        }
+        var handle: CK_SESSION_HANDLE = 0
+        try TokenSession.check(
+            lk_open_session(functions, slot, use == .signing ? LK_SIGNING : LK_CHANGING, &handle))
+        let session = TokenSession(handle, use, login: state.login, module: module)
+        guard !state.isLoggedIn else { return session }
+        let code = pin.withBytes { lk_log_in(functions, handle, $0.baseAddress, $0.count) }
+        guard code == CKR_OK else {
+            session.close()
+            guard Self.pinRefusals.contains(code) else { throw .failed(code: code) }
+            state.refusal = .pinRefused(code: code)
+            throw .pinRefused(code: code)
+        }
+        state.isLoggedIn = true
+        return session
+    }
+
+    private static let pinRefusals: Set<CK_RV> = [
+        CKR_PIN_INCORRECT, CKR_PIN_INVALID, CKR_PIN_LEN_RANGE, CKR_PIN_EXPIRED, CKR_PIN_LOCKED,
+        CKR_USER_PIN_NOT_INITIALIZED,
+    ]
+
+    private func findSlot(_ functions: lk_module) throws(SecurityTokenError) -> CK_SLOT_ID {
+        var padded = Array(label.utf8.prefix(32))
+        padded += [UInt8](repeating: 0x20, count: 32 - padded.count)
+        var slot: CK_SLOT_ID = 0
+        var matches = 0
+        try TokenSession.check(lk_find_slot(functions, padded, &slot, &matches))
+        guard matches > 0 else { throw .noToken(label: label) }
+        guard matches == 1 else { throw .severalTokens(label: label) }
+        return slot
+    }
+
+    private func giveBack(_ session: TokenSession) {
+        let isCurrent = state.withLock { state in
+            guard session.login == state.login else { return false }
+            state.idle.append(session)
+            return true
+        }
+        if !isCurrent { session.close() }
+    }
+
+    /// What belongs to this login is gone; whoever comes next logs in again. Others that find the same do nothing.
+    private func forget(login: Int) {
+        let idle = state.withLock { state -> [TokenSession] in
+            guard state.login == login else { return [] }
+            defer { state = State(login: login + 1, generation: state.generation, refusal: state.refusal) }
+            return state.idle
+        }
+        for session in idle { session.close() }
+    }
+}
+
+extension SecurityTokenError {
+    /// Whether the token lost sessions, objects or itself, so that it is worth opening all again.
+    fileprivate var isLoss: Bool {
+        guard case .failed(let code) = self else {
+            if case .noToken = self { return true }
+            return self == .noKey
+        }
+        return [
+            CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR,
+            CKR_TOKEN_NOT_PRESENT, CKR_SLOT_ID_INVALID, CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID,
+            CKR_KEY_HANDLE_INVALID, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR,
+        ].contains(code)
+    }
+}
+
+/// A private half in the token.
+final class TokenPrivateHalf: PrivateHalf {
+    private let token: SecurityToken
+    private let algorithm: SignatureAlgorithm
+    private let id: [UInt8]
+
+    init(_ token: SecurityToken, _ algorithm: SignatureAlgorithm, id: [UInt8]) {
+        self.token = token
+        self.algorithm = algorithm
+        self.id = id
+    }
+
+    func sign(_ message: [UInt8]) throws(CryptoError) -> [UInt8] {
+        do throws(SecurityTokenError) {
+            return try token.sign(message, by: algorithm, id: id)
+        } catch {
+            // Why, the token itself remembers.
+            throw .unreachable
+        }
+    }
+
+    func pkcs8() throws(CryptoError) -> SecretBytes { throw .heldElsewhere }
+}

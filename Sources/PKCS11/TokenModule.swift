@@ -1,0 +1,71 @@
+import CPKCS11
+import Glibc
+import Synchronization
+
+/// A PKCS #11 module, loaded once for the life of the process. Any number of calls share it; a restart has it alone.
+///
+/// Sendable: the function table is never written, the module was told to lock for its callers' threads, and the gate is a
+/// lock itself.
+final class TokenModule: @unchecked Sendable {
+    let functions: lk_module
+    private let gate: UnsafeMutablePointer<pthread_rwlock_t>
+    private let restarts = Mutex((count: 0, at: 0))
+
+    private init(_ functions: lk_module) {
+        self.functions = functions
+        gate = .allocate(capacity: 1)
+        pthread_rwlock_init(gate, nil)
+    }
+
+    deinit {
+        pthread_rwlock_destroy(gate)
+        gate.deallocate()
+    }
+
+    private static let loaded = Mutex<[String: TokenModule]>([:])
+
+    /// - Parameter path: of the shared library; the dynamic linker looks for one without a slash in its own places.
+    static func load(_ path: String) throws(SecurityTokenError) -> TokenModule {
+        try loaded.withLock { loaded throws(SecurityTokenError) in
+            if let module = loaded[path] { return module }
+            var functions: lk_module?
+            guard lk_module_load(path, &functions) == CKR_OK, let functions else { throw .notAModule(path: path) }
+            let module = TokenModule(functions)
+            loaded[path] = module
+            return module
+        }
+    }
+
+    /// How often it was restarted: a session of an earlier beginning is void, and its handle may be another's by now.
+    var generation: Int { restarts.withLock { $0.count } }
+
+    /// Runs `body` while nobody restarts the module.
+    func sharing<R>(_ body: () throws(SecurityTokenError) -> R) throws(SecurityTokenError) -> R {
+        pthread_rwlock_rdlock(gate)
+        defer { pthread_rwlock_unlock(gate) }
+        return try body()
+    }
+
+    /// Ends and begins the module anew, at most once in two seconds: many of them know a token that came back in no other
+    /// way. Every session is void afterwards.
+    func restart() {
+        let now = Self.now()
+        pthread_rwlock_wrlock(gate)
+        defer { pthread_rwlock_unlock(gate) }
+        let isDue = restarts.withLock { last in
+            guard now - last.at >= 2 else { return false }
+            last = (last.count + 1, now)
+            return true
+        }
+        guard isDue else { return }
+        _ = functions.pointee.C_Finalize(nil)
+        _ = lk_module_initialize(functions)
+    }
+
+    /// Seconds that no step of a clock changes.
+    private static func now() -> Int {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return time.tv_sec
+    }
+}
