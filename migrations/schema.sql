@@ -51,19 +51,19 @@ CREATE FUNCTION public.guess_wait(slots timestamp with time zone[], most bigint,
 CREATE FUNCTION public.steady_clock(OUT raw timestamp with time zone, OUT steady timestamp with time zone, OUT settled timestamp with time zone) RETURNS record
     LANGUAGE sql
     AS $$
-    SELECT c.raw, GREATEST(c.raw, seen.at), LEAST(GREATEST(c.raw, seen.at), seen.stepped_from)
-    FROM (SELECT clock_timestamp() AS raw) AS c
-        CROSS JOIN LATERAL (
-            SELECT max(t.seen_at) AS at,
-                   min(t.stepped_from) FILTER (
-                       WHERE t.stepped_at BETWEEN c.raw - i.settling AND c.raw + i.settling) AS stepped_from
-            FROM node_ticks t,
-                 (
-                     SELECT (longest_publish_lead + longest_access_token + longest_leeway) * interval '1 second'
-                            AS settling
-                     FROM installation
-                 ) AS i
-        ) AS seen
+    SELECT c.raw, c.steady, LEAST(
+        c.steady,
+        (
+            SELECT min(t.stepped_from)
+            FROM node_ticks t, installation i
+            WHERE t.stepped_at > c.steady
+                - (i.longest_publish_lead + i.longest_access_token + i.longest_leeway) * interval '1 second'
+        ))
+    FROM (
+        SELECT r.raw, GREATEST(r.raw, (SELECT max(seen_at) FROM node_ticks)) AS steady
+        FROM (SELECT clock_timestamp() AS raw OFFSET 0) AS r
+        OFFSET 0
+    ) AS c
 $$;
 CREATE FUNCTION public.take_guess_slots(accounts bytea[], addresses bytea[], device_keys bytea[], names text[], owners uuid[], versions bigint[], ids uuid[], account_limit bigint, address_limit bigint) RETURNS TABLE(place integer, taken_at timestamp with time zone, wait bigint, fills_account boolean, fills_address boolean)
     LANGUAGE plpgsql
@@ -230,6 +230,18 @@ CREATE TABLE public.key_ring (
     CONSTRAINT key_ring_is_one_row CHECK (single)
 )
 WITH (fillfactor='50');
+CREATE TABLE public.master_keys (
+    version smallint NOT NULL,
+    check_value bytea NOT NULL,
+    made_for text DEFAULT 'use'::text NOT NULL,
+    noticed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    minting_from timestamp with time zone,
+    compromised_at timestamp with time zone,
+    retired_at timestamp with time zone,
+    CONSTRAINT master_key_check_value_is_16_bytes CHECK ((octet_length(check_value) = 16)),
+    CONSTRAINT master_key_versions_begin_at_one CHECK ((version > 0)),
+    CONSTRAINT master_keys_are_made_for_use_or_leak CHECK ((made_for = ANY (ARRAY['use'::text, 'leak'::text])))
+);
 CREATE TABLE public.migrations (
     name text NOT NULL,
     checksum bytea NOT NULL,
@@ -815,6 +827,7 @@ CREATE TABLE public.signing_keys (
     compromised_at timestamp with time zone,
     leaves_at timestamp with time zone,
     held_by text DEFAULT 'database'::text NOT NULL,
+    first_sealed_under smallint,
     CONSTRAINT signing_key_is_published_before_it_signs CHECK (((activates_at IS NULL) OR (published_at IS NOT NULL))),
     CONSTRAINT signing_key_leaves_after_it_retires CHECK (((removed_at IS NULL) OR (removed_at >= retires_at))),
     CONSTRAINT signing_key_parts_after_it_retires CHECK (((leaves_at IS NULL) OR (leaves_at >= retires_at))),
@@ -899,6 +912,8 @@ ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.key_ring
     ADD CONSTRAINT key_ring_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.master_keys
+    ADD CONSTRAINT master_keys_pkey PRIMARY KEY (version);
 ALTER TABLE ONLY public.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.minted_tokens

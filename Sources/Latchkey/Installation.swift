@@ -59,7 +59,7 @@ package struct Installation: Sendable {
             revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
-            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
+            database, pulse: pulse, masterKeys: masterKeys, policy: settings.keyPolicy,
             algorithm: settings.signingAlgorithm, clock: clock, token: token, logger: logger)
         let clients = Clients(
             database,
@@ -71,7 +71,8 @@ package struct Installation: Sendable {
         self.clients = clients
         let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keys, clock: clock, algorithm: settings.signingAlgorithm,
+            database, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
+            algorithm: settings.signingAlgorithm,
             token: token, alsoInUse: { try await clients.algorithms().intersection(possible) })
         compromises = KeyCompromises(signingKeys, ring: ring, revocations: revocations)
         keyUse = KeyUse(database, clock: clock, logger: logger)

@@ -40,6 +40,13 @@ package struct Settings: Sendable {
     package var feed: FeedSettings
     package var logLevel: Logger.Level
 
+    /// By which this process decides on keys.
+    package var keyPolicy: KeyPolicy {
+        var policy = keys
+        policy.lifetime = accessTokenTTL
+        return policy
+    }
+
     /// What outlives this process in tokens and caches.
     package var inForce: SettingsInForce {
         SettingsInForce(

@@ -117,8 +117,7 @@ package struct SettingsReader {
                 "LATCHKEY_SIGNING_ALGORITHM is \(settings.signingAlgorithm.rawValue): a PKCS #11 token makes no such keys"
             )
         }
-        var keys = settings.keys
-        keys.lifetime = settings.accessTokenTTL
+        let keys = settings.keyPolicy
         if keys.publishLead < keys.shortestLead {
             problems.append(
                 "LATCHKEY_KEY_PUBLISH_LEAD is \(keys.publishLead): it must be at least LATCHKEY_JWKS_MAX_AGE "

@@ -92,13 +92,20 @@ import Testing
         }
     }
 
-    private func whenItIsThere(_ moment: Moment, _ database: Database, _ kill: () async throws -> Void) async throws {
+    /// Sends `request` and runs `kill` at the moment.
+    private func send(
+        _ request: @escaping @Sendable () async -> Int?, until moment: Moment, _ database: Database,
+        _ kill: @Sendable () async throws -> Void
+    ) async throws -> Int? {
         guard let held = moment.held else {
+            let status = Task { await request() }
             try await Task.sleep(for: .milliseconds(moment.delay))
-            return try await kill()
+            try await kill()
+            return await status.value
         }
-        try await database.transaction(timeout: 30_000_000_000) { transaction in
+        let status = try await database.transaction(timeout: 30_000_000_000) { transaction in
             try await transaction.query(held.row)
+            let status = Task { await request() }
             let waits = try await becomesTrue {
                 try await database.query(
                     """
@@ -109,7 +116,9 @@ import Testing
             }
             try #require(waits)
             try await kill()
+            return status
         }
+        return await status.value
     }
 
     @Test func `Kill -9 of the node amid a compromise leaves all of it or nothing, and what was acknowledged stands`()
@@ -135,9 +144,11 @@ import Testing
         let body: JSONValue = ["reason": "a crash", "confirm": true]
         let victim = try await ground.start()
         _ = try await victim.process.line(after: "ready: ")
-        let request = Task { try? await victim.site.post(path, body, bearer: tokens["access_token"]).status }
         try await ground.withDatabase { database in
-            try await whenItIsThere(moment, database) {
+            let status = try await send(
+                { try? await victim.site.post(path, body, bearer: tokens["access_token"]).status }, until: moment,
+                database
+            ) {
                 victim.process.send(SIGKILL)
                 try await victim.process.end()
             }
@@ -164,7 +175,6 @@ import Testing
                 """
             ).one()
             let parts: [Int64] = try row.decode("parts")
-            let status = await request.value
             print("killed \(moment) in a compromise: answered \(status.map { "\($0)" } ?? "nothing"), parts \(parts)")
             #expect(Set(parts).count == 1, "\(moment): \(parts)")
             if status == 202 { #expect(parts[0] == 1) }

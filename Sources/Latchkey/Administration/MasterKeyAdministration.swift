@@ -111,7 +111,7 @@ package struct MasterKeyAdministration: Sendable {
     /// Makes every node forget a version, so that its file may be deleted. What is still made under it, by nobody; what
     /// was: refresh tokens are refused as invalid, devices are unknown, guesses are counted in new buckets.
     ///
-    /// - Throws: `Rejection.notFound`; `.conflict` where something names the version. With `force` sessions and client
+    /// - Throws: `Rejection.notFound`; `MasterKeyConflict` where something names the version. With `force` sessions and client
     ///   secrets do not matter, signing keys and passwords still do.
     package func retire(_ version: Int16, _ force: Force, origin: Origin) async throws {
         let records = try await masterKeys.readAgain()
@@ -119,20 +119,20 @@ package struct MasterKeyAdministration: Sendable {
             throw Rejection.notFound(what: "master key of that version")
         }
         if record.version == records.minting?.version {
-            throw Self.conflict("Master key \(version) is the one that new things are made under: rotate it first.")
+            throw MasterKeyConflict("Master key \(version) is the one that new things are made under: rotate it first.")
         }
         let now = try await keys.all().now
         if let superseded = records.superseded(version), superseded + Self.settling > now, record.mintingFrom != nil {
-            throw Self.conflict("Master key \(version) was in use until a moment ago: ask again in a minute.")
+            throw MasterKeyConflict("Master key \(version) was in use until a moment ago: ask again in a minute.")
         }
         let uses = try await uses(of: record, in: records)
         if !uses.keeping.isEmpty {
-            throw Self.conflict(
+            throw MasterKeyConflict(
                 "Master key \(version) is still named by \(Self.list(uses.keeping)). Signing keys are sealed again by any "
                     + "node or by `latchkey master-key reseal`; password hashes move at their owners' next login.")
         }
         if !uses.passing.isEmpty, force == .no {
-            throw Self.conflict(
+            throw MasterKeyConflict(
                 "Master key \(version) is still named by \(Self.list(uses.passing)). Sessions end by themselves, secrets "
                     + "move when their client next shows them; with --force the ones must log in again and the others be rotated."
             )
@@ -142,8 +142,4 @@ package struct MasterKeyAdministration: Sendable {
     }
 
     private static func list(_ words: [String]) -> String { words.joined(separator: " and ") }
-
-    private static func conflict(_ detail: String) -> Rejection {
-        .conflict(code: "master-key-in-use", detail: detail)
-    }
 }

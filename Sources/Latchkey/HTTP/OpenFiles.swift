@@ -3,8 +3,8 @@ import Foundation
 /// How many files, sockets among them, this process may have open.
 package enum OpenFiles {
     /// What a node needs beside its callers' and its database's connections: the management port's, logs, keys, and those
-    /// that come while the last ones are being refused. Where files run out all the same, callers wait to be accepted:
-    /// each port tries again a second later.
+    /// that come while the last ones are being refused. Where files run out all the same, the port pauses for a second each
+    /// time before it accepts again.
     static let reserve = 384
 
     /// Raises the soft limit as far as the hard one lets it: 1,024 is what many shells and service managers start a

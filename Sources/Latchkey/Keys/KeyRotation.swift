@@ -29,7 +29,7 @@ package struct KeyRotation: Service {
             var failures = 0
             while !Task.isCancelled {
                 // So that nodes do not all generate a key for the same gap.
-                try? await Task.sleep(for: .milliseconds(.random(in: 500...1500)) * (1 << min(failures, 5)))
+                try? await Task.sleep(for: .milliseconds(.random(in: 500...1500)) * (1 << min(failures, 3)))
                 looks += 1
                 guard ring.isDue || looks % Self.looksBetweenRounds == 0 else { continue }
                 failures = await carryOut() ? 0 : failures + 1

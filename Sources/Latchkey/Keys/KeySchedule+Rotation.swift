@@ -73,7 +73,8 @@ extension KeySchedule {
         } else {
             next = line(keys, key.algorithm, policy).first
         }
-        guard let next else { return .nobody }
+        // Who retires without a follower does so because its algorithm is in nobody's use.
+        guard let next else { return key.retiresAt == nil ? .nobody : .unneeded }
         let ripeAt = next.ripeAt(lead: policy.publishLead)
         let isRipe = key.retiresAt != nil || ripeAt.map { $0 <= clock.settled } ?? false
         return .takenOver(by: next.kid, at: max(clock.now, since), isRipe ? .ripe : .unripe(ripeAt: ripeAt))

@@ -140,15 +140,13 @@ package final class MasterKeyRing: Sendable {
 
     /// Nobody takes any more what was made under the version; every node forgets it at its next tick.
     ///
-    /// - Throws: `Rejection.conflict` where a signing key has been sealed under it meanwhile.
+    /// - Throws: `MasterKeyConflict` where a signing key has been sealed under it meanwhile.
     package func retire(_ version: Int16, inSpiteOf uses: String?, origin: Origin) async throws {
         try await database.transaction { transaction in
             // Whoever seals a signing key holds the ring's lock.
             let results = try await transaction.batch([SigningKeySQL.lockRing, MasterKeySQL.sealed(under: version)])
             guard try results[1].one().decode("count", as: Int64.self) == 0 else {
-                throw Rejection.conflict(
-                    code: "master-key-in-use", detail: "A signing key has just been sealed under master key \(version)."
-                )
+                throw MasterKeyConflict("A signing key has just been sealed under master key \(version).")
             }
             try await transaction.commit([
                 MasterKeySQL.retire(version), Event.masterKeyRetired(version: version, forced: uses).row(origin),

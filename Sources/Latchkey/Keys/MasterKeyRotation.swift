@@ -9,18 +9,16 @@ extension MasterKeyRing {
     /// something else than it is, and of two who make the same version at once one is told so and writes nothing.
     ///
     /// - Parameter folder: where its file goes.
-    /// - Throws: `Rejection.conflict` while another version waits for its nodes; `MasterKeyRefusal`,
+    /// - Throws: `MasterKeyConflict` while another version waits for its nodes; `MasterKeyRefusal`,
     ///   `MasterKeyFolderError`.
     package func makeNext(
         _ purpose: MasterKeyRecord.Purpose, in folder: MasterKeyFolder, origin: Origin
     ) async throws -> Int16 {
         let records = try await readRecords(on: database)
         if let waiting = records.waiting, purpose == .use {
-            throw Rejection.conflict(
-                code: "master-key-waits",
-                detail:
-                    "Master key \(waiting.version) still waits for nodes: bring its file to every one, or retire it "
-                    + "where it is lost (`latchkey master-key list` names the nodes).")
+            throw MasterKeyConflict(
+                "Master key \(waiting.version) still waits for nodes: bring it to every one, or retire it where its file is "
+                    + "lost (`latchkey master-key list` names the nodes).")
         }
         folder.makeFolder()
         let highest = max(records.last?.version ?? 0, keys.versions.last ?? 0, try folder.versions().last ?? 0)
@@ -74,5 +72,14 @@ extension [MasterKeyRecord] {
     /// The newest version, where it does not mint yet.
     package var waiting: MasterKeyRecord? {
         self.last { $0.isLive && $0.mintingFrom == nil && $0.version > (minting?.version ?? 0) }
+    }
+}
+
+/// What cannot be done to a master key now, and why. Commands alone do such things: it has no face in HTTP.
+package struct MasterKeyConflict: Error, Sendable, Equatable, CustomStringConvertible {
+    package let description: String
+
+    package init(_ text: String) {
+        description = text
     }
 }

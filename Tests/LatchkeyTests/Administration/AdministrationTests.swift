@@ -130,7 +130,7 @@ struct AdministrationTests {
             #expect(first["request_id"]?.string?.isEmpty == false)
             let ended = try await audit("target=session:\(alice.sid.text)")
             #expect(names(ended, "action") == ["session.revoked"])
-            #expect(names(try await audit("actor=node"), "action") == ["key.founded"])
+            #expect(names(try await audit("actor=node"), "action") == ["master-key.in-use", "key.founded"])
             #expect(names(try await audit("since=2999-01-01T00:00:00Z"), "action") == [])
 
             let everything = names(try await audit("limit=1000"), "action")

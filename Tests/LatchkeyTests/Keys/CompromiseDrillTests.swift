@@ -63,7 +63,7 @@ import Testing
 
     private static func text(_ spent: [Duration]) -> String {
         let sorted = spent.sorted()
-        func at(_ share: Double) -> Duration { sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))] }
+        func at(_ share: Double) -> Duration { sorted[max(0, Int((Double(sorted.count) * share).rounded(.up)) - 1)] }
         return "p50 \(at(0.5)), p99 \(at(0.99)), max \(at(1))"
     }
 }

@@ -79,7 +79,10 @@ extension KeySimulation {
         guard let index = nodes.indices.randomElement(using: &random), nodes[index].condition == .up else { return }
         let until = time + Int64.random(in: 0...(chance(4) ? 2 * settings.settling : 120) * 1_000_000, using: &random)
         switch Int.random(in: 0..<3, using: &random) {
-        case 0: nodes[index].condition = .cut(until: until)
+        case 0:
+            // Long enough for what it still serves to grow old.
+            let long = time + Int64.random(in: 0...3 * settings.settling * 1_000_000, using: &random)
+            nodes[index].condition = .cut(until: chance(2) ? until : long)
         case 1: nodes[index].condition = .paused(until: until)
         default: nodes[index].condition = .down(until: until)
         }

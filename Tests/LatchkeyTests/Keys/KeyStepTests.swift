@@ -198,6 +198,11 @@ import Testing
             "nobody needed twice", [DrawnKey(kid: "x", published: -9, activates: -9, retires: -5, compromised: -5)],
             "x", nil, .unneeded
         ),
+        (
+            "nobody needed for one whose algorithm goes out of use",
+            [signer(retires: 1), DrawnKey(kid: "e", published: -9000, activates: -9, algorithm: .es256)], "signer", nil,
+            .unneeded
+        ),
         ("nobody needed for an unknown key", [signer()] + two, "nobody", nil, .unneeded),
     ]
 

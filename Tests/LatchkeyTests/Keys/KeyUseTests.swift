@@ -100,7 +100,7 @@ import Testing
             let now: Instant = try await it.database.query("SELECT clock_timestamp() AS now").one().decode("now")
             func use(at instant: Instant) -> KeyUse {
                 let clock = NodeClock()
-                clock.set(database: instant, boot: .now())
+                clock.read(instant, at: .now())
                 return KeyUse(
                     it.database, clock: clock, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             }

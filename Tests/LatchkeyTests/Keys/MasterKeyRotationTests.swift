@@ -51,7 +51,7 @@ import Testing
                 #expect(try await slow.refresh(next.refresh).status == 200)
                 #expect(try await scene.sealed(under: 2) == 0)
                 // Another one cannot be made meanwhile.
-                await #expect(throws: Rejection.self) { try await scene.rotate() }
+                await #expect(throws: MasterKeyConflict.self) { try await scene.rotate() }
                 #expect(try scene.folder.versions() == [1, 2])
 
                 try scene.bring(2, to: folder)

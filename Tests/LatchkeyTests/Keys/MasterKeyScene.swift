@@ -58,8 +58,8 @@ struct MasterKeyScene {
         do {
             try await retire(version, force)
             return nil
-        } catch Rejection.conflict(_, let detail) {
-            return detail
+        } catch let conflict as MasterKeyConflict {
+            return conflict.description
         }
     }
 

@@ -51,7 +51,7 @@ struct NodeClockTests {
 }
 
 extension NodeClock {
-    fileprivate func read(_ database: Instant, at boot: BootInstant) {
+    func read(_ database: Instant, at boot: BootInstant) {
         let reading = ClockReading(now: max(database, reading?.now ?? database))
         _ = take(SteadyClock.Sample(raw: database, reading: reading, begun: boot, ended: boot), settling: 60)
     }

@@ -248,7 +248,7 @@ struct SettingsTests {
 
     @Test("stand in the README's table, each of them and no other")
     func readme() throws {
-        let reader = try ["SettingsReader", "SettingsReader+Token"].map {
+        let reader = try ["SettingsReader", "SettingsReader+MasterKeys", "SettingsReader+Token"].map {
             try Repository.text("Sources/Latchkey/\($0).swift")
         }.joined()
         let keys = reader.matches(of: /(?:int|seconds|string|choice|text)\(\s*"([a-zA-Z0-9.]+)"/).map { String($0.1) }
