@@ -1,6 +1,8 @@
 import JOSE
 import LatchkeyTesting
 import Logging
+import NIOCore
+import NIOHTTP1
 import Postgres
 import Testing
 
@@ -131,7 +133,7 @@ struct FeedStreamTests {
     @Test func `sends a long list in parts`() async throws {
         try await TestInstallation.run { it in
             let count: Int64 = 2_300
-            try await it.database.transaction { transaction in
+            _ = try await it.database.transaction { transaction in
                 try await transaction.commit([
                     """
                     WITH head AS (

@@ -1,6 +1,8 @@
 import JOSE
+import Latchkey
 import LatchkeyTesting
 import LibCrypto
+import NIOHTTP1
 import Testing
 
 /// A message of the feed as a follower reads it by the words of `docs/revocation.md`, with nothing of the server's code:
