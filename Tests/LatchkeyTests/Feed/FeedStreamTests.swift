@@ -55,7 +55,7 @@ struct FeedStreamTests {
                 let (now, then) = (try #require(next["now"]?.int), try #require(beat["now"]?.int))
                 #expect(now - then <= 1_500)
                 // A claim is not told again as if it were a new one.
-                #expect(try #require(next["as_of"]?.int) > (try #require(beat["as_of"]?.int)))
+                #expect((next["as_of"]?.int ?? 0) > (beat["as_of"]?.int ?? .max))
             }
             await follower.stop()
         }
@@ -219,8 +219,8 @@ struct FeedStreamTests {
             #expect(try row.decode("epoch", as: UniqueID.self) != epoch)
             #expect(try row.decode("is_ours", as: Bool.self))
 
-            let again = try await FeedFollower.follow(
-                it.node, headers: [("last-event-id", try #require(follower.position))])
+            let old = try #require(follower.position)
+            let again = try await FeedFollower.follow(it.node, headers: [("last-event-id", old)])
             #expect(await becomesTrue { again.messages.count >= 1 })
             #expect(again.events.first?.data["reason"] == "history")
             #expect(try again.received().first?.ids == [try tokens.sid])

@@ -53,7 +53,8 @@ struct ReceivedMessage: Sendable {
         try #require(entry.members.count == 2)
         let exp = UInt32(try #require(entry["exp"]?.int))
         let kind: UInt8 = entry["jti"] != nil ? 1 : 2
-        let id = try #require(UniqueID(text: try #require((entry["jti"] ?? entry["sid"])?.string)))
+        let text = try #require((entry["jti"] ?? entry["sid"])?.string)
+        let id = try #require(UniqueID(text: text))
         return [kind] + id.bytes + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: exp >> $0) }
     }
 
