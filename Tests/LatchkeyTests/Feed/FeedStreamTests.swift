@@ -296,7 +296,7 @@ struct FeedStreamTests {
             #expect(head.contains("content-type: text/event-stream\r\n"))
             #expect(head.contains("cache-control: no-store\r\n"))
             #expect(head.contains("x-accel-buffering: no\r\n"))
-            #expect(head.contains("\nretry: 1000\n"))
+            #expect(head.contains("retry: 1000\nevent: "))
             await caller.close()
         }
     }

@@ -28,16 +28,19 @@ struct ReceivedMessage: Sendable {
 
     /// `LKR1`, length, members, entries, signature.
     init(binary body: [UInt8]) throws {
-        try #require(Array(body.prefix(4)) == Array("LKR1".utf8))
+        try #require(body.count >= 8 && Array(body.prefix(4)) == Array("LKR1".utf8))
         let length = body[4..<8].reduce(0) { $0 << 8 | Int($1) }
         var members = try #require(try JSONValue.parse(Array(body[8..<(8 + length)])).object)
         var rest = body[(8 + length)...]
         var forms: [[UInt8]] = []
         for _ in 0..<Int(try #require(members["count"]?.int)) {
-            let form = Array(rest.prefix([1, 2].contains(rest.first) ? 21 : 44))
+            let length = [1, 2].contains(rest.first) ? 21 : 44
+            let form = Array(rest.prefix(length))
+            try #require(form.count == length, "cut off")
             forms.append(form)
             rest = rest.dropFirst(form.count)
         }
+        try #require(rest.count { $0 == UInt8(ascii: ".") } == 2, "cut off")
         members["signature"] = .string(String(decoding: rest, as: UTF8.self))
         self.members = members
         self.forms = forms
