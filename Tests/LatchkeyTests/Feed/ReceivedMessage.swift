@@ -26,6 +26,8 @@ struct ReceivedMessage: Sendable {
         }
     }
 
+    struct CutOff: Error {}
+
     /// `LKR1`, length, members, entries, signature.
     init(binary body: [UInt8]) throws {
         try #require(body.count >= 8 && Array(body.prefix(4)) == Array("LKR1".utf8))
@@ -36,11 +38,11 @@ struct ReceivedMessage: Sendable {
         for _ in 0..<Int(try #require(members["count"]?.int)) {
             let length = [1, 2].contains(rest.first) ? 21 : 44
             let form = Array(rest.prefix(length))
-            try #require(form.count == length, "cut off")
+            guard form.count == length else { throw CutOff() }
             forms.append(form)
             rest = rest.dropFirst(form.count)
         }
-        try #require(rest.count { $0 == UInt8(ascii: ".") } == 2, "cut off")
+        guard rest.count(where: { $0 == UInt8(ascii: ".") }) == 2 else { throw CutOff() }
         members["signature"] = .string(String(decoding: rest, as: UTF8.self))
         self.members = members
         self.forms = forms
