@@ -7,9 +7,11 @@ public protocol BearerRequestContext: RequestContext {
     var accessToken: AccessToken? { get set }
 }
 
-/// Admits only requests that carry an access token (RFC 6750 §2.1) which `verify` accepts, and puts it into the context.
+/// Admits only requests that carry an access token (RFC 6750 §2.1) which `verify` accepts, and puts it into the
+/// context.
 ///
-/// What it throws, `BearerFailure`, answers 401 or 403 with `WWW-Authenticate` where nothing outside gives it another face.
+/// What it throws, `BearerFailure`, answers 401 or 403 with `WWW-Authenticate` where nothing outside gives it another
+/// face.
 public struct BearerMiddleware<Context: BearerRequestContext>: RouterMiddleware {
     private let verify: @Sendable (String) async throws -> AccessToken
     private let scopes: [String]
@@ -17,13 +19,14 @@ public struct BearerMiddleware<Context: BearerRequestContext>: RouterMiddleware 
 
     /// Admits what `verifier` accepts and what carries all of `scopes` and all of `roles`.
     ///
-    /// A verifier that is stale and was told to refuse then makes it answer 503 with `Retry-After`: not 401, which would
-    /// send every user to log in again.
+    /// A verifier that is stale and was told to refuse then makes it answer 503 with `Retry-After`: not 401, which
+    /// would send every user to log in again.
     public init(_ verifier: Verifier, scopes: [String] = [], roles: [String] = []) {
         self.init(scopes: scopes, roles: roles) { token in try await verifier.verify(token) }
     }
 
-    /// - Parameter verify: throws `TokenRejection` for a token that is not to be accepted; anything else passes through.
+    /// - Parameter verify: throws `TokenRejection` for a token that is not to be accepted; anything else passes
+    ///   through.
     public init(
         scopes: [String] = [], roles: [String] = [],
         _ verify: @escaping @Sendable (String) async throws -> AccessToken

@@ -2,8 +2,9 @@ internal import Foundation
 
 /// What this machine's two clocks showed at one moment.
 ///
-/// Freshness is counted on the boot clock (`CLOCK_BOOTTIME`), which runs on through sleep and is never stepped. The wall
-/// clock only judges `exp`, and betrays a machine that was paused as a whole: there the boot clock stood still too.
+/// Freshness is counted on the boot clock (`CLOCK_BOOTTIME`), which runs on through sleep and is never stepped. The
+/// wall clock only judges `exp`, and betrays a machine that was paused as a whole: there the boot clock stood still
+/// too.
 struct ClockReading: Sendable, Equatable {
     /// Nanoseconds on the boot clock.
     var boot: Int64

@@ -4,8 +4,8 @@ import JOSE
 ///
 /// Three columns, 20 bytes a slot: no object, pointer or hash for an entry. An id's place is read off its mixed lower
 /// half, and entries that meet stand sorted by it, so that a search for what is not there (nearly every search) ends at
-/// the first greater one, even in a table that is seven eighths full. Growing by a fifth is one pass from left to right:
-/// 23 to 28 bytes an entry at any size.
+/// the first greater one, even in a table that is seven eighths full. Growing by a fifth is one pass from left to
+/// right: 23 to 28 bytes an entry at any size.
 struct ExpiryTable: Sendable {
     /// The lower half mixed with the upper one, which can be undone: with `highs` it is the id. `UInt64.max` in a free
     /// slot, so that a search stops there.

@@ -1,7 +1,7 @@
 package import JOSE
 
-/// What can be asked whether a token is revoked: a set held as a value, or a node's own, which is asked under its lock (a
-/// copy of a set held over a verification would make the next insert copy all of it).
+/// What can be asked whether a token is revoked: a set held as a value, or a node's own, which is asked under its lock
+/// (a copy of a set held over a verification would make the next insert copy all of it).
 package protocol RevocationLookup: Sendable {
     func contains(keyID: String) -> Bool
     func contains(tokenID: UniqueID, sessionID: UniqueID?) -> Bool
@@ -22,8 +22,8 @@ package struct RevocationSet: RevocationLookup {
 
     package init() {}
 
-    /// Revokes a token or a session until `expiresAt` (seconds since 1970, held in 32 bits until 2106; what lies beyond is
-    /// kept for ever, never dropped too early). The later of two expiries stays, in whatever order they arrive.
+    /// Revokes a token or a session until `expiresAt` (seconds since 1970, held in 32 bits until 2106; what lies beyond
+    /// is kept for ever, never dropped too early). The later of two expiries stays, in whatever order they arrive.
     package mutating func insert(_ id: UniqueID, expiresAt: Int64) {
         insert(ExpiryTable.Key(id), expiry: max(1, UInt32(clamping: expiresAt)))
     }

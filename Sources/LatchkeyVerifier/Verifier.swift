@@ -7,34 +7,35 @@ public import ServiceLifecycle
 public enum StalePolicy: Sendable {
     /// Fail closed: no token is accepted, until the feed is back. What a payment asks for.
     case refuse
-    /// Fail open: tokens are accepted until they expire, unless their revocation is known. What a picture gallery asks for.
+    /// Fail open: tokens are accepted until they expire, unless their revocation is known. What a picture gallery asks
+    /// for.
     case accept
 }
 
-/// Verifies the access tokens of one Latchkey issuer for one service, offline: it keeps the issuer's keys and the list of
-/// what is revoked, follows both in the background, and knows how fresh they are.
+/// Verifies the access tokens of one Latchkey issuer for one service, offline: it keeps the issuer's keys and the list
+/// of what is revoked, follows both in the background, and knows how fresh they are.
 ///
 /// A `Service`: give it to your `ServiceGroup`, or call `run()` in a task of its own. Without that it knows nothing.
 ///
-/// `verify` does no I/O, but for one case: a token with a `kid` that nobody here knows waits for one shared fetch of the
-/// keys, at most once in ten seconds for all callers together.
+/// `verify` does no I/O, but for one case: a token with a `kid` that nobody here knows waits for one shared fetch of
+/// the keys, at most once in ten seconds for all callers together.
 public final class Verifier: Service {
     private let judge: TokenVerifier
     private let whenStale: StalePolicy
     private let clocks: Clocks
     private let metrics: VerifierMetrics
     private let keys: KeyCache
-    private let set: FollowedSet
+    private let revocations: FollowedSet
     private let follower: RevocationFollower
 
     /// - Parameters:
     ///   - issuer: what `iss` must be, byte for byte: an `https` URL, or `http` on the loopback.
     ///   - audience: what `aud` must hold, byte for byte: this service's name at the issuer.
-    ///   - limit: how old the list of what is revoked may be, 3 s to an hour. With the feed up it is 1 to 2 seconds old.
+    ///   - limit: how old the list of what is revoked may be, 3 s to an hour. While the feed is up, it is 1 to 2 s.
     ///   - whenStale: what to do beyond that.
     ///   - source: where keys and revocations come from.
-    ///   - name: what the issuer's operators see in `latchkey keys verifiers`, 1 to 64 of `A-Z a-z 0-9 . _ - / :`. Of its
-    ///     own for each process.
+    ///   - name: what the issuer's operators see in `latchkey keys verifiers`, 1 to 64 of `A-Z a-z 0-9 . _ - / :`; each
+    ///     process has one of its own.
     ///   - credentials: where the feed is not for everyone.
     ///   - leeway: by how much this machine's wall clock may differ from the issuer's, 0 to 300 s.
     ///   - logger: told of interruptions.
@@ -75,9 +76,9 @@ public final class Verifier: Service {
         self.metrics = metrics
         let directory = try Self.directory(issuer: issuer, place: place, source: source)
         keys = KeyCache(directory: directory, name: name, clocks: clocks, metrics: metrics, logger: logger)
-        set = FollowedSet(FollowerState(proof: source.proof, limit: limit.nanoseconds))
+        revocations = FollowedSet(FollowerState(proof: source.proof, limit: limit.nanoseconds))
         follower = RevocationFollower(
-            issuer: issuer, directory: directory, credentials: credentials, set: set, clocks: clocks,
+            issuer: issuer, directory: directory, credentials: credentials, revocations: revocations, clocks: clocks,
             metrics: metrics, logger: logger)
     }
 
@@ -87,7 +88,7 @@ public final class Verifier: Service {
     ///
     /// - Throws: `TokenRejection`. Answer 401 to all but `.stale`, which is 503: the token may be good.
     public func verify(_ token: String) async throws(TokenRejection) -> AccessToken {
-        let ground = set.ground(clocks.read())
+        let ground = revocations.ground(clocks.read())
         do throws(TokenRejection) {
             return try admit(token, ground)
         } catch {
@@ -99,7 +100,7 @@ public final class Verifier: Service {
     /// The same without ever waiting: a `kid` that is not known is refused. For who cannot await.
     public func verifyWithKeysAtHand(_ token: String) throws(TokenRejection) -> AccessToken {
         do throws(TokenRejection) {
-            return try admit(token, set.ground(clocks.read()))
+            return try admit(token, revocations.ground(clocks.read()))
         } catch {
             throw counted(error)
         }
@@ -117,7 +118,7 @@ public final class Verifier: Service {
         // Without keys nothing can be said of a token, least of all that it is bad.
         guard let snapshot = keys.snapshot else { throw .stale }
         let authentic = try snapshot.seen.authenticate(Array(token.utf8), keys: snapshot.keys)
-        let accessToken = try judge.verify(authentic, revocations: set, now: ground.second)
+        let accessToken = try judge.verify(authentic, revocations: revocations, now: ground.second)
         if whenStale == .refuse, case .stale = ground.freshness { throw .stale }
         metrics.accepted(whileStale: ground.freshness)
         return accessToken
@@ -125,8 +126,8 @@ public final class Verifier: Service {
 
     // MARK: life
 
-    /// Fetches the keys and follows the feed, until the task is cancelled or a graceful shutdown begins. Throws nothing of
-    /// what happens between: an issuer out of reach makes the verifier stale, and it heals by itself. Call it once.
+    /// Fetches the keys and follows the feed, until the task is cancelled or a graceful shutdown begins. Throws nothing
+    /// of what happens between: an issuer out of reach makes the verifier stale, and it heals by itself. Call it once.
     public func run() async throws {
         let client = IssuerClient()
         await cancelWhenGracefulShutdown {
@@ -142,15 +143,16 @@ public final class Verifier: Service {
     /// Drops what has expired, and shows the gauges.
     private func sweep() async {
         while !Task.isCancelled {
-            set.removeExpired(clocks: clocks)
-            metrics.look(at: set, clocks.read())
+            revocations.removeExpired(clocks: clocks)
+            metrics.look(at: revocations, clocks.read())
             try? await Task.sleep(for: .seconds(5))
         }
     }
 
     /// What the verifier knows right now of what is revoked.
     public var status: VerifierStatus {
-        VerifierStatus(follower: set.follower, count: set.count, hasKeys: keys.snapshot != nil, clocks.read())
+        VerifierStatus(
+            follower: revocations.follower, count: revocations.count, hasKeys: keys.snapshot != nil, clocks.read())
     }
 
     /// Waits until the keys are here and the list is fresh: for who wants to be ready before he serves.
@@ -158,8 +160,8 @@ public final class Verifier: Service {
     public func waitUntilReady(within limit: Duration) async throws(VerifierError) {
         let begin = ContinuousClock.now
         let hasKeys = await keys.changes.firstValue(within: limit) { self.keys.snapshot }
-        let isFresh = await set.changes.firstValue(within: limit - (.now - begin)) { () -> Bool? in
-            guard case .fresh = self.set.ground(self.clocks.read()).freshness else { return nil }
+        let isFresh = await revocations.changes.firstValue(within: limit - (.now - begin)) { () -> Bool? in
+            guard case .fresh = self.revocations.ground(self.clocks.read()).freshness else { return nil }
             return true
         }
         guard hasKeys != nil, isFresh == true else {
@@ -178,8 +180,8 @@ public final class Verifier: Service {
         guard let position = FeedPosition(position) else {
             throw VerifierError(.invalidPosition, "this is no position of the revocation list")
         }
-        let isApplied = await set.changes.firstValue(within: limit) { () -> Bool? in
-            guard let applied = self.set.follower.applied, applied.epoch == position.epoch,
+        let isApplied = await revocations.changes.firstValue(within: limit) { () -> Bool? in
+            guard let applied = self.revocations.follower.applied, applied.epoch == position.epoch,
                 applied.seq >= position.seq
             else { return nil }
             return true

@@ -21,7 +21,7 @@ public struct VerifierSource: Sendable {
     /// - Parameters:
     ///   - keys: the JWKS.
     ///   - revocations: the feed.
-    ///   - feedKeys: the feed's own keys, the member `latchkey_revocations_jwks` of the discovery document as JSON text.
+    ///   - feedKeys: the feed's own: the member `latchkey_revocations_jwks` of the discovery document, as JSON text.
     public static func endpoints(keys: String, revocations: String, feedKeys: String) -> VerifierSource {
         VerifierSource(place: .endpoints(keys: keys, revocations: revocations), feedKeys: feedKeys, clockError: .zero)
     }
@@ -62,7 +62,8 @@ struct Directions: Sendable {
 
     /// Reads a discovery document.
     ///
-    /// - Throws: `FetchFailure.malformed`; also where it is another issuer's (RFC 8414 §3.3: it could name its own keys).
+    /// - Throws: `FetchFailure.malformed`; also where it is another issuer's (RFC 8414 §3.3: it could name its own
+    ///   keys).
     init(discovery bytes: [UInt8], issuer: String) throws(FetchFailure) {
         guard let document = (try? JSONValue.parse(bytes))?.object else {
             throw .malformed("discovery is no JSON object")

@@ -4,8 +4,8 @@ public struct VerifierStatus: Sendable {
     public let hasKeys: Bool
     /// Whether the list is younger than the limit.
     public let isFresh: Bool
-    /// How old the list is: every revocation that was acknowledged before that long ago is in it. Nil where it never was
-    /// complete, or the clocks do not tell any more.
+    /// How old the list is: every revocation that was acknowledged before that long ago is in it. Nil where it never
+    /// was complete, or the clocks do not tell any more.
     public let age: Duration?
     /// The same as an instant: seconds since 1970 by this machine's wall clock, rounded down.
     public let freshAsOf: Int64?

@@ -1,5 +1,5 @@
-/// Why a message of the feed was not believed. The follower connects again, and gets older meanwhile. Holds nothing of the
-/// message: safe to log, and to count by `rawValue`.
+/// Why a message of the feed was not believed. The follower connects again, and gets older meanwhile. Holds nothing of
+/// the message: safe to log, and to count by `rawValue`.
 enum FeedFault: String, Error, Sendable, CaseIterable, CustomStringConvertible {
     case malformed
     /// It ended before its entries and its signature did.

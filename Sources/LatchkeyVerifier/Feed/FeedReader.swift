@@ -3,7 +3,7 @@ struct FeedReader: Sendable {
     static let binaryType = "application/vnd.latchkey.revocations"
 
     let verifier: FeedVerifier
-    let set: FollowedSet
+    let revocations: FollowedSet
     let clocks: Clocks
     let metrics: VerifierMetrics
 
@@ -36,14 +36,14 @@ struct FeedReader: Sendable {
                     request = nil
                 case .stale:
                     // Another node may know more.
-                    if case .stale = set.ground(clocks.read()).freshness {
+                    if case .stale = revocations.ground(clocks.read()).freshness {
                         throw FetchFailure.malformed("the node cannot tell how fresh it is")
                     }
                 case .resync: throw FeedFault.resync
                 case .unknown: break
                 }
             }
-            if request == nil, set.follower.needsAnchor(clocks.read()) { return }
+            if request == nil, revocations.follower.needsAnchor(clocks.read()) { return }
         }
         throw FetchFailure.ended
     }
@@ -61,7 +61,7 @@ struct FeedReader: Sendable {
         _ signature: [UInt8], _ entries: StagedEntries, answering request: FollowerState.Request?
     ) async throws(FeedFault) {
         let claims = try verifier.verify(signature, over: entries)
-        try await set.take(claims, entries, answering: request, clocks: clocks)
+        try await revocations.take(claims, entries, answering: request, clocks: clocks)
         metrics.message(claims)
     }
 }

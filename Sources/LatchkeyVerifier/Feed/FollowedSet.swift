@@ -23,10 +23,13 @@ final class FollowedSet: RevocationLookup {
         state.withLock { $0.set.contains(tokenID: tokenID, sessionID: sessionID) }
     }
 
-    /// What a verdict rests on. Read **before** the set is asked: a set only grows in between, so that the verdict is never
-    /// older than this says.
+    /// What a verdict rests on. Read **before** the set is asked: a set only grows in between, so that the verdict is
+    /// never older than this says.
     func ground(_ now: ClockReading) -> (freshness: FollowerState.Freshness, second: Int64) {
-        state.withLock { ($0.follower.freshness(now), $0.follower.second(now)) }
+        state.withLock { state in
+            state.follower.observe(now)
+            return (state.follower.freshness(now), state.follower.second(now))
+        }
     }
 
     var follower: FollowerState { state.withLock { $0.follower } }

@@ -1,9 +1,10 @@
-/// What a follower knows of its own freshness, and what it believes: pure. Instants are readings of its clocks, handed in.
+/// What a follower knows of its own freshness, and what it believes: pure. Instants are readings of its clocks, handed
+/// in.
 ///
-/// No clock of a node and of a follower need agree. A request notes the follower's boot clock r0 and carries a nonce; the
-/// message that echoes it tells the node's boot clock b1, and was made after r0. So the node's instant t lies at or after
-/// r0 + (t - b1) on the follower's clock, and what is complete as of `as_of` is complete as of r0 + (as_of - b1). A delay
-/// only makes it look older.
+/// No clock of a node and of a follower need agree. A request notes the follower's boot clock r0 and carries a nonce;
+/// the message that echoes it tells the node's boot clock b1, and was made after r0. So the node's instant t lies at or
+/// after r0 + (t - b1) on the follower's clock, and what is complete as of `as_of` is complete as of r0 + (as_of - b1).
+/// A delay only makes it look older.
 struct FollowerState: Sendable {
     /// How a message proves when it was made.
     enum Proof: Sendable, Equatable {
@@ -136,7 +137,7 @@ struct FollowerState: Sendable {
             completeAsOf = instant
             database = (claims.time * 1000, now.boot)
         }
-        leastLead = min(leastLead ?? now.lead, now.lead)
+        observe(now)
     }
 
     private mutating func adopt(_ new: Anchor, _ claims: FeedClaims, _ now: ClockReading) {
@@ -164,15 +165,24 @@ struct FollowerState: Sendable {
 
     // MARK: clocks
 
-    /// Whether a new anchor is due: it is ten minutes old, or the wall clock has gained on the boot clock.
+    /// Whether a new anchor is due: it is ten minutes old, the wall clock has gained on the boot clock, or all that comes
+    /// looks too old by it (the node's machine may have stood still).
     func needsAnchor(_ now: ClockReading) -> Bool {
         guard proof == .nonce else { return false }
         guard let anchor else { return true }
-        return now.boot - anchor.request.sentAt.boot >= Self.anchorLife || hasJumped(now)
+        let age = now.boot - anchor.request.sentAt.boot
+        if age >= Self.anchorLife || hasJumped(now) { return true }
+        if case .stale = freshness(now), age >= limit { return true }
+        return false
     }
 
     private func hasJumped(_ now: ClockReading) -> Bool {
         leastLead.map { now.lead - $0 > Self.largestGain } ?? false
+    }
+
+    /// Called at every reading: a wall clock that is stepped back hides the next pause from who does not notice.
+    mutating func observe(_ now: ClockReading) {
+        if let leastLead { self.leastLead = min(leastLead, now.lead) }
     }
 
     func freshness(_ now: ClockReading) -> Freshness {
@@ -189,17 +199,18 @@ struct FollowerState: Sendable {
         }
     }
 
-    /// The second by which a token's times are judged: the latest that any clock here tells. A token whose entry may have
-    /// been forgotten is expired for ever, whatever is done to the wall clock.
+    /// The second by which a token's times are judged: the latest that any clock here tells. A token whose entry may
+    /// have been forgotten is expired for ever, whatever is done to the wall clock.
     func second(_ now: ClockReading) -> Int64 {
         max(now.wall / 1000, (databaseTime(at: now) ?? .min) / 1000, forgottenUpTo)
     }
 
-    /// Up to which expiry entries may be dropped now. The earlier of two clocks: one that was stepped forward would empty
-    /// the set, and be put right again.
+    /// Up to which expiry entries may be dropped now. The earlier of two clocks: one that was stepped forward would
+    /// empty the set, and be put right again.
     mutating func forget(_ now: ClockReading) -> Int64? {
         guard let database = databaseTime(at: now) else { return nil }
-        let second = min(database, now.wall) / 1000
+        // A minute later, for who read the clocks a moment ago and asks the set a moment later.
+        let second = min(database, now.wall) / 1000 - 60
         guard second > forgottenUpTo else { return nil }
         forgottenUpTo = second
         return second

@@ -2,13 +2,13 @@ internal import JOSE
 internal import LibCrypto
 internal import Logging
 
-/// Follows the issuer's revocation feed in the background, for as long as it is let. It writes the set, and nobody waits
-/// for it but who asks to.
+/// Follows the issuer's revocation feed in the background, for as long as it is let. It writes the set, and nobody
+/// waits for it but who asks to.
 struct RevocationFollower: Sendable {
     let issuer: String
     let directory: Directory
     let credentials: FeedCredentials?
-    let set: FollowedSet
+    let revocations: FollowedSet
     let clocks: Clocks
     let metrics: VerifierMetrics
     let logger: Logger
@@ -19,7 +19,7 @@ struct RevocationFollower: Sendable {
         var backoff = Backoff(first: .milliseconds(500), limit: .seconds(5))
         while !Task.isCancelled {
             let way = isMirrored ? .poll : transport.next(now: clocks.read().boot)
-            let before = set.changes.number
+            let before = revocations.changes.number
             var pause = Duration.zero
             var failure: (any Error)?
             do {
@@ -29,7 +29,7 @@ struct RevocationFollower: Sendable {
                 failure = error
             }
             if Task.isCancelled { return }
-            let hasHeard = set.changes.number > before
+            let hasHeard = revocations.changes.number > before
             if hasHeard {
                 transport.succeeded(by: way)
                 backoff.succeeded()
@@ -45,8 +45,8 @@ struct RevocationFollower: Sendable {
         }
     }
 
-    private var isMirrored: Bool { set.follower.proof != .nonce }
-    private var limit: Duration { .nanoseconds(set.follower.limit) }
+    private var isMirrored: Bool { revocations.follower.proof != .nonce }
+    private var limit: Duration { .nanoseconds(revocations.follower.limit) }
 
     /// Between two questions. Of plain polls two may fail before the set is stale; held answers come when there is
     /// something, and at most so often even where somebody between does not hold them.
@@ -66,13 +66,13 @@ struct RevocationFollower: Sendable {
     private func follow(by way: Transport.Way, _ client: IssuerClient) async throws {
         let directions = try await directory.directions(client)
         let reader = FeedReader(
-            verifier: FeedVerifier(issuer: issuer, keys: directions.feedKeys), set: set, clocks: clocks,
+            verifier: FeedVerifier(issuer: issuer, keys: directions.feedKeys), revocations: revocations, clocks: clocks,
             metrics: metrics)
         if isMirrored {
             // Whoever mirrors it answers nobody in particular.
             return try await poll(directions.revocations, reader, client, parameters: [], position: nil)
         }
-        guard let position = set.follower.position else {
+        guard let position = revocations.follower.position else {
             return try await poll(directions.revocations, reader, client, parameters: [], position: nil)
         }
         switch way {
@@ -107,7 +107,9 @@ struct RevocationFollower: Sendable {
     private func stream(
         _ endpoint: Endpoint, _ reader: FeedReader, _ client: IssuerClient, from position: FeedPosition
     ) async throws {
-        guard let endpoint = endpoint.appending("/stream") else { throw FetchFailure.malformed("no address of a stream") }
+        guard let endpoint = endpoint.appending("/stream") else {
+            throw FetchFailure.malformed("no address of a stream")
+        }
         let request = newRequest()
         try await client.stream(
             endpoint.query([("nonce", request.nonce)]),
@@ -135,9 +137,10 @@ struct RevocationFollower: Sendable {
         if let fault = error as? FeedFault {
             metrics.fault(fault)
             switch fault {
-            case .resync: set.forgetPosition()
-            // The stream that goes on elsewhere is asked again from where we stand; an answer that does will not get better.
-            case .gap where way != .stream: set.forgetPosition()
+            case .resync: revocations.forgetPosition()
+            // The stream that goes on elsewhere is asked again from where we stand; an answer that does will not get
+            // better.
+            case .gap where way != .stream: revocations.forgetPosition()
             case .unknownKey, .badSignature, .wrongIssuer: directory.distrust()
             default: break
             }

@@ -1,8 +1,8 @@
 internal import JOSE
 internal import LibCrypto
 
-/// The entries of one message that is still coming: counted and digested as they come, kept apart from the set until the
-/// signature over them was verified.
+/// The entries of one message that is still coming: counted and digested as they come, kept apart from the set until
+/// the signature over them was verified.
 struct StagedEntries {
     enum KeyChange: Equatable {
         case revoked(String)

@@ -5,8 +5,8 @@
 struct Endpoint: Sendable, Equatable {
     let text: String
 
-    /// - Returns: nil for another scheme, user information, a fragment, an empty host, or a byte that does not belong into
-    ///   a URL (RFC 3986 §2).
+    /// - Returns: nil for another scheme, user information, a fragment, an empty host, or a byte that does not belong
+    ///   into a URL (RFC 3986 §2).
     init?(_ text: String) {
         let bytes = Array(text.utf8)
         guard bytes.count <= 2048, bytes.allSatisfy(Self.isAllowed) else { return nil }

@@ -25,8 +25,9 @@ enum FetchFailure: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// Asks the issuer. Follows no redirect (it could lead away from https, or to a host that nobody chose), speaks HTTP/1.1
-/// (a stream that stands still must not hold up other answers on its connection), reads no answer without a limit.
+/// Asks the issuer. Follows no redirect (it could lead away from https, or to a host that nobody chose), speaks
+/// HTTP/1.1 (a stream that stands still must not hold up other answers on its connection), reads no answer without a
+/// limit.
 struct IssuerClient: Sendable {
     struct Answer: Sendable {
         let status: UInt

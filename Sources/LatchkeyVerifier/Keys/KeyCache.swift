@@ -11,7 +11,8 @@ struct KeySnapshot: Sendable {
     let seen = AuthenticTokens()
 }
 
-/// Fetches the JWKS before it grows old, and at a `kid` that nobody knows. Readers take the snapshot and wait for nothing.
+/// Fetches the JWKS before it grows old, and at a `kid` that nobody knows. Readers take the snapshot and wait for
+/// nothing.
 final class KeyCache: Sendable {
     private struct State {
         var schedule = KeyCacheState()
@@ -139,8 +140,8 @@ final class KeyCache: Sendable {
         }
     }
 
-    /// `Latchkey-Verifier`: who asks, and which keys it holds before it gets these (RFC 8941 §3.2). With it the issuer's
-    /// operators see whom a rotation would still surprise.
+    /// `Latchkey-Verifier`: who asks, and which keys it holds before it gets these (RFC 8941 §3.2). With it the
+    /// issuer's operators see whom a rotation would still surprise.
     static func introduction(_ name: String, _ keyIDs: [String]) -> String {
         let quotable = keyIDs.filter { keyID in
             keyID.utf8.allSatisfy { 0x20...0x7e ~= $0 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }

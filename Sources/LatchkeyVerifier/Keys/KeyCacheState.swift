@@ -1,7 +1,7 @@
 /// When the JWKS is fetched again: pure, `now` in nanoseconds on the boot clock.
 ///
-/// The last good set stays in use whatever happens: a key that must go is named by the revocation feed, and no answer is
-/// no reason to refuse valid tokens.
+/// The last good set stays in use whatever happens: a key that must go is named by the revocation feed, and no answer
+/// is no reason to refuse valid tokens.
 struct KeyCacheState: Sendable {
     /// What to do with a token whose `kid` is not known.
     enum UnknownKey: Equatable {
