@@ -15,6 +15,7 @@ package struct Installation: Sendable {
     package let masterKeys: MasterKeys
     package let clock: NodeClock
     package let revocations: RevocationList
+    package let feed: RevocationFeed
     package let ring: KeyRing
     package let signingKeys: SigningKeys
     package let compromises: KeyCompromises
@@ -48,6 +49,8 @@ package struct Installation: Sendable {
         pulse = Database(configuration)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
+        feed = RevocationFeed(
+            revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keys,
             algorithm: settings.signingAlgorithm, clock: clock, logger: logger)

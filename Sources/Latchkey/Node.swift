@@ -20,12 +20,15 @@ package struct Node: Service {
         self.installation = installation
         logger = installation.logger
         self.onReady = onReady
-        let ring = installation.ring
+        let (ring, feed) = (installation.ring, installation.feed)
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
             masterKeys: installation.masterKeys.versions, settings: installation.settings.inForce,
             logger: installation.logger
-        ) { reading in await ring.follow(reading) }
+        ) { reading in
+            feed.listWasRead()
+            await ring.follow(reading)
+        }
     }
 
     /// Why a node does not start.
@@ -58,6 +61,7 @@ package struct Node: Service {
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
         try await tick.tick()
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
+        try await installation.feed.key.found()
     }
 
     /// Serves until graceful shutdown. In order of dependency; shutdown is the reverse and drains the servers first.
@@ -93,6 +97,8 @@ package struct Node: Service {
                 tick, FrozenNodes(installation.pulse, logger: logger), installation.upgrades,
                 Housekeeping(installation, logger: logger),
                 KeyRotation(installation.ring, keys: installation.signingKeys, logger: logger), management, server,
+                // Its streams never end by themselves: it is told first.
+                installation.feed,
             ], logger: logger)
         try await group.run()
     }
@@ -120,9 +126,12 @@ package struct Node: Service {
         router.add(middleware: ErrorMiddleware(policy(), counting: traffic))
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring).add(to: router)
-        DiscoveryRoutes(issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm).add(to: router)
+        DiscoveryRoutes(
+            issuer: it.settings.issuer, algorithm: it.settings.signingAlgorithm, revocationKeys: it.feed.key.jwks
+        ).add(to: router)
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
+        FeedRoutes(it.feed, clients: it.clients, settings: it.settings.feed).add(to: router)
         RegistrationRoutes(it.users, registration: it.settings.registration).add(to: router)
         SessionRoutes(it.sessions).add(to: router)
         TokenRoutes(it.sessions, clients: it.clients, clientTokens: it.clientTokens).add(to: router)

@@ -31,6 +31,7 @@ package struct Settings: Sendable {
     package var keys: KeyPolicy
     package var signingAlgorithm: SignatureAlgorithm
     package var registration: Registration
+    package var feed: FeedSettings
     package var logLevel: Logger.Level
 
     /// What outlives this process in tokens and caches.

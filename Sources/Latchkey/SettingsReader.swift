@@ -104,6 +104,9 @@ package struct SettingsReader {
                 rotationInterval: seconds("key.rotationInterval", default: 2_592_000, in: 1...315_360_000)),
             signingAlgorithm: choice("signing.algorithm", default: .rs256, of: [SignatureAlgorithm.rs256]),
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
+            feed: FeedSettings(
+                access: choice("feed.access", default: .everyone, of: FeedAccess.allCases),
+                followers: Int(int("feed.followers", default: 4096, in: 0...1_000_000))),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
         var keys = settings.keys

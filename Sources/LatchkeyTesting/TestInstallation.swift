@@ -152,11 +152,14 @@ package struct TestInstallation: Sendable {
                 """
             ),
             (
-                "one key has no successor, and two standbys stand ready",
+                "one key of an algorithm has no successor, and two standbys stand ready",
                 """
-                SELECT count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) = 1
-                   AND count(*) FILTER (WHERE activates_at IS NULL AND compromised_at IS NULL) >= 2 AS holds
-                FROM signing_keys
+                SELECT NOT EXISTS (
+                    SELECT FROM signing_keys
+                    WHERE compromised_at IS NULL AND removed_at IS NULL
+                    GROUP BY algorithm
+                    HAVING count(*) FILTER (WHERE activates_at IS NOT NULL AND retires_at IS NULL) <> 1
+                        OR count(*) FILTER (WHERE activates_at IS NULL) < 2) AS holds
                 """
             ),
             (

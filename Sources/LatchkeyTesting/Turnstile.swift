@@ -35,3 +35,15 @@ package func becomesTrue(
         try? await Task.sleep(for: .milliseconds(5))
     }
 }
+
+/// The same for a value: asks until there is one, nil at the limit.
+package func becomes<R: Sendable>(
+    within limit: Duration = .seconds(15), _ value: @Sendable () async throws -> R?
+) async rethrows -> R? {
+    let end = ContinuousClock.now + limit
+    while true {
+        if let found = try await value() { return found }
+        guard ContinuousClock.now < end else { return nil }
+        try? await Task.sleep(for: .milliseconds(5))
+    }
+}

@@ -57,7 +57,7 @@ package struct KeyAdministration: Sendable {
         case .noRipeStandby(let ripeAt):
             let ring = try await keys.read()
             // A key that is not even stamped yet will be within a second or two.
-            let at = ripeAt ?? ring.clock.now + (keys.policy(for: ring).publishLead + 2)
+            let at = ripeAt ?? ring.clock.now + (policy.widened(by: ring.inForce).publishLead + 2)
             throw Rejection.noRipeStandby(ripeAt: RFC3339.text(microseconds: at.microseconds))
         case .unknownKey:
             throw Rejection.notFound(what: "signing key that signs or has signed")

@@ -1,7 +1,7 @@
 package import Hummingbird
 package import JOSE
 import LatchkeyHummingbird
-package import Postgres
+import Postgres
 
 /// `/admin/keys/{kid}/compromise` and `/admin/keys/{kid}/restore`.
 package struct KeyCompromiseAdministration: Sendable {

@@ -72,6 +72,14 @@ package struct Clients: Sendable {
         return claim.id
     }
 
+    /// The same of one that is registered with `scope`.
+    ///
+    /// - Throws: `Rejection.invalidClient` as above; `.insufficientScope`.
+    package func authenticate(_ claim: ClaimedClient, holding scope: String) async throws {
+        let client = try keys.authenticate(claim, as: try await onFile(claim))
+        guard Scope.list(client.scopes, holds: scope) else { throw Rejection.insufficientScope(scope) }
+    }
+
     private func onFile(_ claim: ClaimedClient) async throws(PostgresError) -> ClientOnFile? {
         guard claim.hasPossibleID else { return nil }
         return try ClientOnFile(try await database.grouped(ClientSQL.read(claim.id, .unlocked)).one())

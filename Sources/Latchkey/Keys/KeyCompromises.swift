@@ -42,17 +42,6 @@ package struct KeyCompromises: Sendable {
             reading.keys, kid: kid, policy: signingKeys.policy(for: reading), clock: reading.clock)
     }
 
-    /// Runs `body` under the ring's lock. Where the clock was stepped the next tick says so, and it can be asked again.
-    private func underLock<R: Sendable>(
-        _ body: @Sendable (Transaction, RingReading) async throws -> R
-    ) async throws -> R {
-        do {
-            return try await signingKeys.underLock(body)
-        } catch is SigningKeys.ClockStepped {
-            throw Rejection.unavailable(retryAfter: 1)
-        }
-    }
-
     package struct Outcome: Sendable {
         package enum Novelty: Sendable { case new, already }
 
@@ -86,7 +75,7 @@ package struct KeyCompromises: Sendable {
 
     /// nil where there is nobody to follow it.
     private func declare(_ kid: String, reason: String, origin: Origin) async throws -> Outcome? {
-        let (outcome, entry) = try await underLock { transaction, reading -> (Outcome?, KeyEntry?) in
+        let (outcome, entry) = try await signingKeys.underLock { transaction, reading -> (Outcome?, KeyEntry?) in
             switch decide(kid, reading) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .noSuccessor: return (nil, nil)
@@ -130,7 +119,8 @@ package struct KeyCompromises: Sendable {
     ///
     /// - Throws: `Rejection.notFound`, `.conflict` where its private half is wiped or it was never compromised.
     package func restore(_ kid: String, reason: String?, origin: Origin) async throws -> Restored {
-        let (restored, novelty) = try await underLock { transaction, reading -> (Restored, Outcome.Novelty) in
+        let (restored, novelty) = try await signingKeys.underLock {
+            transaction, reading -> (Restored, Outcome.Novelty) in
             switch KeyCompromise.restoration(reading.keys, kid: kid, now: reading.clock.now) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .destroyed:

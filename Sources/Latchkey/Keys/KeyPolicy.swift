@@ -1,5 +1,3 @@
-package import Postgres
-
 /// What a key's life depends on, in seconds. A decision takes the widest that a node has served by and whose tokens or
 /// caches may still be out: `widened(by:)`.
 package struct KeyPolicy: Sendable {

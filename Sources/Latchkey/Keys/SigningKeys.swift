@@ -45,10 +45,9 @@ package struct SigningKeys: Sendable {
     /// The policy by which a decision on that reading is made: that of nodes is wider than a command's own may be.
     package func policy(for ring: RingReading) -> KeyPolicy { policy.widened(by: ring.inForce) }
 
-    /// Where the database's clock was stepped and no tick has told of it yet, nothing is decided.
-    package struct ClockStepped: Error {}
-
     /// Runs `body` in a transaction that holds the ring's lock, on what is read behind it.
+    ///
+    /// - Throws: `Rejection.unavailable` where the database's clock was stepped and no tick has told of it yet.
     package func underLock<R: Sendable>(
         _ body: @Sendable (Transaction, RingReading) async throws -> R
     ) async throws -> R {
@@ -57,7 +56,7 @@ package struct SigningKeys: Sendable {
             try await transaction.query(SigningKeySQL.lockRing)
             let begun = BootInstant.now()
             let ring = try RingReading(try await transaction.batch(RingReading.statements), begun: begun)
-            guard clock.agrees(with: ring.sample) else { throw ClockStepped() }
+            guard clock.agrees(with: ring.sample) else { throw Rejection.unavailable(retryAfter: 1) }
             return try await body(transaction, ring)
         }
     }
@@ -90,7 +89,7 @@ package struct SigningKeys: Sendable {
     ///
     /// - Throws: nothing of its own; what cannot be done now is an outcome.
     package func rotate(from kid: String, reason: String?, origin: Origin) async throws -> KeySchedule.Rotation {
-        func decide(_ ring: RingReading) -> KeySchedule.Rotation {
+        @Sendable func decide(_ ring: RingReading) -> KeySchedule.Rotation {
             KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
         }
         let ring = try await read()
@@ -114,7 +113,7 @@ package struct SigningKeys: Sendable {
     @discardableResult
     package func carryOutDue(origin: Origin) async throws -> [KeySchedule.Step] {
         let asked = try await alsoInUse()
-        func decide(_ ring: RingReading) -> [KeySchedule.Step] {
+        @Sendable func decide(_ ring: RingReading) -> [KeySchedule.Step] {
             KeySchedule.due(
                 ring.keys, algorithms: ring.inForce.algorithmsInUse.union(asked), policy: policy(for: ring),
                 clock: ring.clock)

@@ -1,6 +1,6 @@
 import HTTPTypes
 package import Hummingbird
-import JOSE
+package import JOSE
 package import LibCrypto
 
 /// The metadata documents (RFC 8414, OpenID Connect Discovery 1.0): what is there, and no more.
@@ -9,8 +9,9 @@ package struct DiscoveryRoutes: Sendable {
 
     private let answer: Response
 
-    package init(issuer: String, algorithm: SignatureAlgorithm) {
-        let metadata: JSONObject = [
+    /// - Parameter revocationKeys: the JWKS of the feed, which a node knows before it serves.
+    package init(issuer: String, algorithm: SignatureAlgorithm, revocationKeys: JSONValue?) {
+        var metadata: JSONObject = [
             "issuer": .string(issuer),
             "jwks_uri": .string(issuer + "/.well-known/jwks.json"),
             "token_endpoint": .string(issuer + "/oauth2/token"),
@@ -22,7 +23,9 @@ package struct DiscoveryRoutes: Sendable {
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
             "access_token_signing_alg_values_supported": [.string(algorithm.rawValue)],
+            "latchkey_revocations_endpoint": .string(issuer + "/revocations"),
         ]
+        metadata["latchkey_revocations_jwks"] = revocationKeys
         answer = Response(
             status: .ok,
             headers: [

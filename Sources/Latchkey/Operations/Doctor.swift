@@ -1,5 +1,6 @@
 import Foundation
 import JOSE
+import LibCrypto
 package import Postgres
 
 /// Looks at a running installation from beside it: what `latchkey doctor` prints. Changes no row of the service's; it

@@ -1,4 +1,5 @@
 import JOSE
+import LibCrypto
 package import Postgres
 
 /// Pure: from what was read to what it means. Times are microseconds, as the database's, where no unit is named.

@@ -36,14 +36,8 @@ package final class NodeClock: Sendable {
 
     package init() {}
 
-    /// The database's own clock, for tokens.
-    /// - Parameter boot: read **before** the database was asked, so that the carried clock is never behind it: an
-    ///   expired token must not look alive.
-    package func set(database: Instant, boot: BootInstant) {
-        state.withLock { $0.database = (database, boot) }
-    }
-
-    /// A reading of both clocks.
+    /// A reading of both clocks. The one for tokens counts from **before** the database was asked, so that what is carried
+    /// is never behind it: an expired token must not look alive.
     /// - Parameter settling: seconds that a step takes to settle.
     /// - Returns: the step that it shows.
     package func take(_ sample: SteadyClock.Sample, settling: Int64) -> SteadyClock.Step? {
@@ -80,7 +74,7 @@ package final class NodeClock: Sendable {
     /// Beyond so many seconds of it `/readyz` and `latchkey doctor` warn.
     package static let largestOffset: Double = 2
 
-    /// nil before the first tick.
+    /// The database's own clock, for tokens; nil before the first tick.
     package func now() -> Instant? {
         state.withLock { state in
             state.database.map { Instant(microseconds: $0.time.microseconds + (BootInstant.now() - $0.boot) / 1000) }

@@ -1,5 +1,5 @@
 import JOSE
-import Postgres
+package import Postgres
 
 /// The statements on `node_ticks` and `installation`.
 extension RevocationSQL {
@@ -41,7 +41,7 @@ extension RevocationSQL {
         """
 
     /// Clock and settings, for a decision: after the last lock.
-    package static let ground: Query =
+    static let ground: Query =
         "SELECT c.steady AS now, c.raw, c.steady, c.settled, \(literal: inForce) FROM installation i, steady_clock() AS c"
 
     /// The same, and whoever else widens or narrows the settings waits.

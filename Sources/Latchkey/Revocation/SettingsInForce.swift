@@ -1,4 +1,4 @@
-package import Postgres
+import Postgres
 
 /// The settings that outlive the node which has them: tokens and caches that it handed out go by them.
 ///

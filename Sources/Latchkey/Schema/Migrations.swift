@@ -13,5 +13,6 @@ package enum Migrations {
         Migration(name: "0008_add_oauth_clients", bytes: PackageResources._008_add_oauth_clients_sql),
         Migration(name: "0009_keep_the_key_schedule", bytes: PackageResources._009_keep_the_key_schedule_sql),
         Migration(name: "0010_add_revoked_keys", bytes: PackageResources._010_add_revoked_keys_sql),
+        Migration(name: "0015_add_the_feed", bytes: PackageResources._015_add_the_feed_sql),
     ]
 }

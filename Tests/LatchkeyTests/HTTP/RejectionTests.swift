@@ -45,6 +45,7 @@ struct RejectionTests {
         (.unsupportedTokenType, 400, "unsupported-token-type", 400, "unsupported_token_type"),
         (.tokenOfAnotherClient, 400, "token-of-another-client", 400, "invalid_grant"),
         (.invalidTarget, 400, "invalid-target", 400, "invalid_target"),
+        (.resync, 410, "resync", 410, "invalid_request"),
         (.noRipeStandby(ripeAt: "2026-11-22T17:40:00Z"), 409, "no-ripe-standby", 409, "invalid_request"),
         (.confirmationNeeded(detail: "Send confirm."), 409, "confirmation-needed", 409, "invalid_request"),
         (.conflict(code: "last-admin", detail: "No."), 409, "last-admin", 409, "invalid_request"),

@@ -2,6 +2,7 @@ import Foundation
 import JOSE
 import Latchkey
 import LatchkeyTesting
+import LibCrypto
 import Testing
 
 /// From the command to the refusal by every node and every follower, again and again.

@@ -8,7 +8,16 @@ import Testing
 /// Keys that exist in these tests alone, named by their `kid`; all share one public half, which no decision looks at.
 struct DrawnKey: Sendable {
     static let now = Instant(seconds: 1_700_000_000)
-    private static let publicKey = Result { JSONWebKey(try PrivateKey.generate(.es256).publicKey) }
+    private static let publicKeys = Result {
+        try Dictionary(
+            uniqueKeysWithValues: [SignatureAlgorithm.rs256, .es256].map { algorithm in
+                (algorithm, JSONWebKey(try PrivateKey.generate(algorithm).publicKey))
+            })
+    }
+
+    static func publicKey(_ algorithm: SignatureAlgorithm) throws -> JSONWebKey {
+        try #require(try publicKeys.get()[algorithm])
+    }
 
     var kid: String
     /// Seconds from `now`; nil: unset.
@@ -16,16 +25,20 @@ struct DrawnKey: Sendable {
     var published: Int64?
     var activates: Int64?
     var retires: Int64?
+    var leaves: Int64?
     var removed: Int64?
     var compromised: Int64?
     var isFounding = false
+    var algorithm = SignatureAlgorithm.rs256
+    var isSealed = true
 
     func key() throws -> SigningKey {
         func at(_ offset: Int64?) -> Instant? { offset.map { Self.now + $0 } }
         return SigningKey(
-            kid: kid, publicKey: try Self.publicKey.get(), sealed: nil, masterKeyVersion: 1, isFounding: isFounding,
+            kid: kid, publicKey: try Self.publicKey(algorithm), sealed: isSealed ? [1] : nil, masterKeyVersion: 1,
+            isFounding: isFounding,
             createdAt: Self.now + created, publishedAt: at(published), activatesAt: at(activates),
-            retiresAt: at(retires),
+            retiresAt: at(retires), leavesAt: at(leaves),
             removedAt: at(removed), compromisedAt: at(compromised))
     }
 }
@@ -120,7 +133,9 @@ struct KeyScheduleTests {
     func rotation(it: Case) throws {
         let keys = try it.keys.map { try $0.key() }
         for keys in [keys, keys.reversed()] {
-            #expect(KeySchedule.rotation(keys, from: it.from, policy: Self.policy, now: DrawnKey.now) == it.expected)
+            #expect(
+                KeySchedule.rotation(keys, from: it.from, policy: Self.policy, clock: ClockReading(now: DrawnKey.now))
+                    == it.expected)
         }
     }
 
@@ -128,16 +143,17 @@ struct KeyScheduleTests {
     func twoAtOnce() throws {
         var drawn = [Self.signer, Self.standby("a", -3800), Self.standby("b", -3700)]
         let first = KeySchedule.rotation(
-            try drawn.map { try $0.key() }, from: "signer", policy: Self.policy, now: DrawnKey.now)
+            try drawn.map { try $0.key() }, from: "signer", policy: Self.policy, clock: ClockReading(now: DrawnKey.now))
         #expect(first == .rotate(from: "signer", to: "a", at: Self.soon))
         drawn[0].retires = 2
         drawn[1].activates = 2
         let second = KeySchedule.rotation(
-            try drawn.map { try $0.key() }, from: "signer", policy: Self.policy, now: DrawnKey.now + 1)
+            try drawn.map { try $0.key() }, from: "signer", policy: Self.policy,
+            clock: ClockReading(now: DrawnKey.now + 1))
         #expect(second == .alreadyRotated(to: "a", at: Self.soon))
         // And one more on purpose, for the day the new key leaks at once: it names the new key.
         let third = KeySchedule.rotation(
-            try drawn.map { try $0.key() }, from: "a", policy: Self.policy, now: DrawnKey.now + 1)
+            try drawn.map { try $0.key() }, from: "a", policy: Self.policy, clock: ClockReading(now: DrawnKey.now + 1))
         #expect(third == .rotate(from: "a", to: "b", at: DrawnKey.now + 3))
     }
 
@@ -150,9 +166,10 @@ struct KeyScheduleTests {
         for offset: Int64 in -3_000_000...3_000_000 where offset % 500_000 == 0 || abs(offset - 2_000_000) < 2 {
             let instant = Instant(microseconds: DrawnKey.now.microseconds + offset)
             #expect(keys.filter { $0.state(at: instant) == .active }.count == 1)
-            #expect(KeySchedule.signer(keys, at: instant)?.kid == (offset < 2_000_000 ? "old" : "new"))
+            #expect(
+                KeySchedule.signer(keys, at: instant, algorithm: .rs256)?.kid == (offset < 2_000_000 ? "old" : "new"))
         }
-        #expect(KeySchedule.signer([], at: DrawnKey.now) == nil)
+        #expect(KeySchedule.signer([], at: DrawnKey.now, preferring: .rs256) == nil)
     }
 
     @Test("counts a verifier's cache, its clock and the two seconds before the change into the lead")
