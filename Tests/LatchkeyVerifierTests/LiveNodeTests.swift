@@ -136,8 +136,10 @@ struct LiveNodeTests {
             try await it.verified { verifier, relay in
                 let user = try await it.nodes[1].newUser("ada")
                 #expect(await verifier.rejection(user["access_token"]) == nil)
+                relay.set(.cut)
+                #expect(await becomesTrue { !verifier.status.isFresh })
                 relay.lead(to: it.nodes[1].port)
-                await it.node.stop()
+                relay.set(.open)
                 let position = try Self.position(try await it.nodes[1].revoke(user["access_token"]))
                 try await verifier.waitUntilApplied(position, within: .seconds(10))
                 #expect(await verifier.rejection(user["access_token"]) == .revoked)

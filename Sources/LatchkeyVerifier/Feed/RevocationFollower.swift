@@ -1,6 +1,7 @@
 internal import JOSE
 internal import LibCrypto
 internal import Logging
+internal import NIOHTTP1
 
 /// Follows the issuer's revocation feed in the background, for as long as it is let. It writes the set, and nobody
 /// waits for it but who asks to.
