@@ -1,6 +1,6 @@
-import JOSE
+package import JOSE
 import LibCrypto
-package import Postgres
+import Postgres
 import Synchronization
 
 /// The key that signs the feed: Ed25519, one for the installation, sealed in the database under the master key. It signs

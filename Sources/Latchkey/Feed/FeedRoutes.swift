@@ -28,8 +28,9 @@ package struct FeedRoutes: Sendable {
             guard let nonce = query.nonce else { return try await whole(form, request.headers) }
             let whole = try await feed.whole()
             let signed = try whole.message(nonce: nonce, feed.list.extract).signed(by: feed.source)
-            return response(
-                FeedAnswer(form: form, signed: signed, entries: whole.entries, encoded: whole.encoded?[form]))
+            let answer = FeedAnswer(
+                form: form, signed: signed, entries: whole.entries, encoded: whole.encoded?[form])
+            return response(form, answer.body)
         }
         router.get(RouterPath(Self.path + "/stream")) { request, _ in
             try await admit(request)
@@ -65,10 +66,6 @@ package struct FeedRoutes: Sendable {
         return Response(status: .ok, headers: fields, body: answer.body)
     }
 
-    private func response(_ answer: FeedAnswer) -> Response {
-        response(answer.form, answer.body)
-    }
-
     private func response(_ form: FeedForm, _ body: ResponseBody) -> Response {
         Response(
             status: .ok,
@@ -78,7 +75,7 @@ package struct FeedRoutes: Sendable {
     private func behind(_ after: FeedPosition, _ query: FeedQuery, _ form: FeedForm) async throws -> Response {
         let extract = try await feed.extract(after: after)
         guard query.wait > 0, extract.position == after else {
-            return response(try answer(extract, after: after, query, form))
+            return response(form, try answer(extract, after: after, query, form).body)
         }
         guard let place = feed.ring.enter(most: settings.followers) else {
             throw Rejection.overloaded(retryAfter: 1)

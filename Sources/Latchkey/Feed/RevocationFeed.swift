@@ -1,8 +1,7 @@
 package import JOSE
-package import Logging
 import NIOCore
 package import Postgres
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// The revocation feed of this node (rule "freshness"): whole lists, what came behind a position, and the stream. It owns
 /// the messages, their signature and who follows; what they tell of is the list's, of which it asks nothing but what was
@@ -25,7 +24,8 @@ package final class RevocationFeed: Service {
         _ list: RevocationList, database: Database, masterKeys: MasterKeys, node: UniqueID, issuer: String
     ) {
         self.list = list
-        key = FeedKey(database, masterKeys: masterKeys)
+        let key = FeedKey(database, masterKeys: masterKeys)
+        self.key = key
         source = FeedSource(node: node, issuer: issuer, key: key)
         lists = FeedLists(list)
         (nudges, nudge) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -61,7 +61,10 @@ package final class RevocationFeed: Service {
             guard !Task.isCancelled else { return }
             let isDue = BootInstant.now() - sent >= Self.mostSilence
             guard let extract = list.extract else {
-                if isDue, say(FeedEvent.stale(nil, by: source)) { sent = .now() }
+                if isDue {
+                    ring.append(Self.event(FeedEvent.stale(nil, by: source), nil))
+                    sent = .now()
+                }
                 continue
             }
             let standing = FeedRing.Standing(position: extract.position, claim: extract.claim)
@@ -73,7 +76,8 @@ package final class RevocationFeed: Service {
             let hasMoved = before.position != extract.position
             guard hasMoved || isDue, !ring.skip(to: standing) else { continue }
             if !hasMoved, BootInstant.now() - extract.claim.asOf >= RevocationList.staleAfter {
-                if say(FeedEvent.stale(extract.claim, by: source)) { sent = .now() }
+                ring.append(Self.event(FeedEvent.stale(extract.claim, by: source), nil))
+                sent = .now()
                 continue
             }
             // Without a key there is nothing that a follower would believe; a node does not start without one.
@@ -83,12 +87,6 @@ package final class RevocationFeed: Service {
             sent = .now()
             if hasMoved { try? await Task.sleep(for: pace) }
         }
-    }
-
-    /// Always true.
-    private func say(_ bytes: [UInt8]) -> Bool {
-        ring.append(Self.event(bytes, nil))
-        return true
     }
 
     private static func event(_ bytes: [UInt8], _ standing: FeedRing.Standing?) -> FeedRing.Event {

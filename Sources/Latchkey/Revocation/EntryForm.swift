@@ -46,7 +46,7 @@ package enum EntryForm {
             case 1, 2:
                 out += (bytes[start] == 1 ? "{\"jti\":\"" : "{\"sid\":\"").utf8
                 for offset in 1...16 {
-                    if [5, 7, 9, 11].contains(offset) { out.append(UInt8(ascii: "-")) }
+                    if offset == 5 || offset == 7 || offset == 9 || offset == 11 { out.append(UInt8(ascii: "-")) }
                     out.append(digit(bytes[start + offset] >> 4))
                     out.append(digit(bytes[start + offset] & 15))
                 }

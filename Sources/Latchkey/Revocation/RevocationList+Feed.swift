@@ -1,4 +1,5 @@
 package import Postgres
+import Synchronization
 
 /// What the feed tells of the list: always what one reading read, never this node's own entries ahead of it.
 extension RevocationList {

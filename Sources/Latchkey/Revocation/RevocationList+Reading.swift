@@ -1,4 +1,7 @@
+import JOSE
+import LatchkeyVerifier
 package import Postgres
+import Synchronization
 
 /// Reading the list from the database: head, entries behind the own position, key ring version and database time.
 extension RevocationList {
