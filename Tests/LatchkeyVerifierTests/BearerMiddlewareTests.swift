@@ -31,7 +31,7 @@ import Testing
                 let token = try it.token()
                 let revoked = try it.token()
                 try await verifier.waitUntilApplied(it.revoke(revoked.tokenID), within: .seconds(2))
-                try await Application(router: Self.router(verifier)).test(.router) { client in
+                try await Application(router: Self.router(verifier)).test(.router) { client async throws in
                     func answer(
                         _ path: String, _ authorization: String?
                     ) async throws -> (Int, String?, String?, String) {

@@ -24,7 +24,7 @@ func documentedVerifier() throws -> Verifier {
 }
 
 func documentedLife(verifier: Verifier, server: some Service, logger: Logger) async throws {
-    let group = ServiceGroup(services: [verifier, server], gracefulShutdownSignals: [.sigterm], logger: logger)
+    let group = ServiceGroup(services: [verifier, server], logger: logger)
     try await group.run()
 }
 
