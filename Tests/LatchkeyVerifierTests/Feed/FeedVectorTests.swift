@@ -64,7 +64,8 @@ struct FeedVectorTests {
         let (other, same) = try binary.finish()
         #expect(try Self.verifier().verify(other, over: same) == claims)
         let set = same.intoSet()
-        #expect(set.count == 2 && set.contains(try #require(UniqueID(text: "018f3e2a-7b1c-7d4e-8a5b-fedcba987654"))))
+        let session = try #require(UniqueID(text: "018f3e2a-7b1c-7d4e-8a5b-fedcba987654"))
+        #expect(set.count == 2 && set.contains(session))
     }
 
     @Test func `give the freshness that stands there`() throws {
