@@ -16,30 +16,30 @@ ALTER TABLE node_ticks
     ADD COLUMN algorithm text,
     -- The largest time of the clock below that the node has read; while the database's clock is behind it, carried on.
     ADD COLUMN seen_at timestamptz,
-    -- The last step of the database's clock that the node noticed: what it read then, and what it would have read.
+    -- The last step of the database's clock that the node noticed: what the clock below read then, and what it would
+    -- have read.
     ADD COLUMN stepped_at timestamptz,
     ADD COLUMN stepped_from timestamptz,
     ADD CONSTRAINT node_tick_tells_a_step_whole CHECK ((stepped_at IS NULL) = (stepped_from IS NULL));
 
 -- The clock by which keys and entries live. `raw`: the database's. `steady`: the greater of it and the largest time seen,
 -- so that a step back brings nothing back. `settled`: the same, but what it was before a step for as long as caches and
--- tokens from before may live, so that a step forward ripens and empties nothing. A step that lies too far ahead was
--- taken back meanwhile, and who noticed that has told of it.
+-- tokens from before may live, so that a step forward ripens and empties nothing.
 CREATE FUNCTION steady_clock(OUT raw timestamptz, OUT steady timestamptz, OUT settled timestamptz)
 LANGUAGE sql VOLATILE AS $$
-    SELECT c.raw, GREATEST(c.raw, seen.at), LEAST(GREATEST(c.raw, seen.at), seen.stepped_from)
-    FROM (SELECT clock_timestamp() AS raw) AS c
-        CROSS JOIN LATERAL (
-            SELECT max(t.seen_at) AS at,
-                   min(t.stepped_from) FILTER (
-                       WHERE t.stepped_at BETWEEN c.raw - i.settling AND c.raw + i.settling) AS stepped_from
-            FROM node_ticks t,
-                 (
-                     SELECT (longest_publish_lead + longest_access_token + longest_leeway) * interval '1 second'
-                            AS settling
-                     FROM installation
-                 ) AS i
-        ) AS seen
+    SELECT c.raw, c.steady, LEAST(
+        c.steady,
+        (
+            SELECT min(t.stepped_from)
+            FROM node_ticks t, installation i
+            WHERE t.stepped_at > c.steady
+                - (i.longest_publish_lead + i.longest_access_token + i.longest_leeway) * interval '1 second'
+        ))
+    FROM (
+        SELECT r.raw, GREATEST(r.raw, (SELECT max(seen_at) FROM node_ticks)) AS steady
+        FROM (SELECT clock_timestamp() AS raw OFFSET 0) AS r
+        OFFSET 0
+    ) AS c
 $$;
 
 ALTER TABLE signing_keys

@@ -48,6 +48,23 @@ $$;
 CREATE FUNCTION public.guess_wait(slots timestamp with time zone[], most bigint, instant timestamp with time zone) RETURNS interval
     LANGUAGE sql STABLE
     RETURN (SELECT ((LEAST(slot.slot, guess_wait.instant) + '00:15:00'::interval) - guess_wait.instant) FROM unnest(guess_wait.slots) slot(slot) WHERE (slot.slot > (guess_wait.instant - '00:15:00'::interval)) ORDER BY LEAST(slot.slot, guess_wait.instant) DESC OFFSET (guess_wait.most - 1) LIMIT 1);
+CREATE FUNCTION public.steady_clock(OUT raw timestamp with time zone, OUT steady timestamp with time zone, OUT settled timestamp with time zone) RETURNS record
+    LANGUAGE sql
+    AS $$
+    SELECT c.raw, GREATEST(c.raw, seen.at), LEAST(GREATEST(c.raw, seen.at), seen.stepped_from)
+    FROM (SELECT clock_timestamp() AS raw) AS c
+        CROSS JOIN LATERAL (
+            SELECT max(t.seen_at) AS at,
+                   min(t.stepped_from) FILTER (
+                       WHERE t.stepped_at BETWEEN c.raw - i.settling AND c.raw + i.settling) AS stepped_from
+            FROM node_ticks t,
+                 (
+                     SELECT (longest_publish_lead + longest_access_token + longest_leeway) * interval '1 second'
+                            AS settling
+                     FROM installation
+                 ) AS i
+        ) AS seen
+$$;
 CREATE FUNCTION public.take_guess_slots(accounts bytea[], addresses bytea[], device_keys bytea[], names text[], owners uuid[], versions bigint[], ids uuid[], account_limit bigint, address_limit bigint) RETURNS TABLE(place integer, taken_at timestamp with time zone, wait bigint, fills_account boolean, fills_address boolean)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -198,6 +215,9 @@ CREATE TABLE public.installation (
     longest_publish_lead bigint DEFAULT 0 NOT NULL,
     longest_leeway bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    longest_max_age bigint DEFAULT 0 NOT NULL,
+    failover text DEFAULT 'lossy'::text NOT NULL,
+    CONSTRAINT installation_failover_is_known CHECK ((failover = ANY (ARRAY['lossy'::text, 'synchronous'::text]))),
     CONSTRAINT installation_fence_fits_32_bits CHECK (((fence >= 1) AND (fence <= '4294967295'::bigint))),
     CONSTRAINT installation_is_one_row CHECK (single),
     CONSTRAINT installation_longest_access_token_is_positive CHECK ((longest_access_token > 0))
@@ -217,7 +237,17 @@ CREATE TABLE public.node_ticks (
     node uuid NOT NULL,
     version text NOT NULL,
     master_keys smallint[] NOT NULL,
-    ticked_at timestamp with time zone NOT NULL
+    ticked_at timestamp with time zone NOT NULL,
+    access_token bigint,
+    publish_lead bigint,
+    max_age bigint,
+    leeway bigint,
+    failover text,
+    algorithm text,
+    seen_at timestamp with time zone,
+    stepped_at timestamp with time zone,
+    stepped_from timestamp with time zone,
+    CONSTRAINT node_tick_tells_a_step_whole CHECK (((stepped_at IS NULL) = (stepped_from IS NULL)))
 )
 WITH (fillfactor='50');
 CREATE TABLE public.revocation_entries (
@@ -356,6 +386,14 @@ CREATE TABLE public.revocation_entries_15 (
     id uuid NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     CONSTRAINT revocation_entries_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2])))
+);
+CREATE TABLE public.revoked_keys (
+    seq bigint NOT NULL,
+    kind smallint NOT NULL,
+    kid text NOT NULL COLLATE pg_catalog."C",
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT revoked_keys_kid_is_a_thumbprint CHECK ((kid ~ '^[A-Za-z0-9_-]{43}$'::text)),
+    CONSTRAINT revoked_keys_kind_is_known CHECK ((kind = ANY (ARRAY[3, 4])))
 );
 CREATE TABLE public.roles (
     name text NOT NULL COLLATE pg_catalog."C",
@@ -767,8 +805,10 @@ CREATE TABLE public.signing_keys (
     retires_at timestamp with time zone,
     removed_at timestamp with time zone,
     compromised_at timestamp with time zone,
+    leaves_at timestamp with time zone,
     CONSTRAINT signing_key_is_published_before_it_signs CHECK (((activates_at IS NULL) OR (published_at IS NOT NULL))),
     CONSTRAINT signing_key_leaves_after_it_retires CHECK (((removed_at IS NULL) OR (removed_at >= retires_at))),
+    CONSTRAINT signing_key_parts_after_it_retires CHECK (((leaves_at IS NULL) OR (leaves_at >= retires_at))),
     CONSTRAINT signing_key_retires_after_it_activates CHECK (((retires_at IS NULL) OR (retires_at >= activates_at)))
 );
 CREATE TABLE public.user_roles (
@@ -878,6 +918,8 @@ ALTER TABLE ONLY public.revocation_entries_14
     ADD CONSTRAINT revocation_entries_14_pkey PRIMARY KEY (slot, seq);
 ALTER TABLE ONLY public.revocation_entries_15
     ADD CONSTRAINT revocation_entries_15_pkey PRIMARY KEY (slot, seq);
+ALTER TABLE ONLY public.revoked_keys
+    ADD CONSTRAINT revoked_keys_pkey PRIMARY KEY (seq);
 ALTER TABLE ONLY public.roles
     ADD CONSTRAINT roles_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.sessions
@@ -942,6 +984,7 @@ CREATE INDEX revocation_entries_12_seq_idx ON public.revocation_entries_12 USING
 CREATE INDEX revocation_entries_13_seq_idx ON public.revocation_entries_13 USING btree (seq);
 CREATE INDEX revocation_entries_14_seq_idx ON public.revocation_entries_14 USING btree (seq);
 CREATE INDEX revocation_entries_15_seq_idx ON public.revocation_entries_15 USING btree (seq);
+CREATE INDEX revoked_keys_by_kid ON public.revoked_keys USING btree (kid, seq);
 CREATE INDEX sessions_by_client ON ONLY public.sessions USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_00_client_id_idx ON public.sessions_00 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_by_sid ON ONLY public.sessions USING btree (sid);
@@ -993,7 +1036,7 @@ CREATE INDEX sessions_14_user_id_idx ON public.sessions_14 USING btree (user_id)
 CREATE INDEX sessions_15_client_id_idx ON public.sessions_15 USING btree (client_id) WHERE (client_id <> 'first-party'::text);
 CREATE INDEX sessions_15_sid_idx ON public.sessions_15 USING btree (sid);
 CREATE INDEX sessions_15_user_id_idx ON public.sessions_15 USING btree (user_id);
-CREATE UNIQUE INDEX signing_keys_have_one_last_signer ON public.signing_keys USING btree ((true)) WHERE ((activates_at IS NOT NULL) AND (retires_at IS NULL));
+CREATE UNIQUE INDEX signing_keys_have_one_last_signer ON public.signing_keys USING btree (algorithm) WHERE ((activates_at IS NOT NULL) AND (retires_at IS NULL));
 CREATE INDEX user_roles_by_role ON public.user_roles USING btree (role);
 ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_00_pkey;
 ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_00_seq_idx;

@@ -56,11 +56,59 @@ import Testing
                 #expect(restored.output.contains("state: retired"))
                 let isAdmitted = try await becomesTrue { try await dev.site.account(tokens["access_token"]) == 200 }
                 #expect(isAdmitted)
+                // The schedule's steps are the node's.
                 let records = try await dev.json("audit", "--target", "key:\(kid)")?.array?.compactMap(\.object)
+                    .filter { $0["actor"]?.string?.hasPrefix("cli:") == true }
                 #expect(records?.compactMap { $0["action"]?.string } == ["key.restored", "key.compromised"])
-                #expect(records?.first?["actor"]?.string?.hasPrefix("cli:") == true)
                 #expect(records?.last?["detail"]?.object?["next"]?.string == next)
             }
+        }
+    }
+
+    /// When the node is killed.
+    enum Moment: CaseIterable, Sendable {
+        /// It waits for the ring, with nothing done yet.
+        case beforeItsTurn
+        /// All is sent, its COMMIT too, and waits for the list's head.
+        case withItsCommitOnTheWay
+        case soon, later, late
+
+        /// The row that is held, and what the statement that waits for it says.
+        var held: (row: Query, waiting: String)? {
+            switch self {
+            case .beforeItsTurn: ("SELECT version FROM key_ring FOR UPDATE", "%FROM key_ring FOR UPDATE%")
+            case .withItsCommitOnTheWay: ("SELECT seq FROM feed_head FOR UPDATE", "%INTO revoked_keys%")
+            case .soon, .later, .late: nil
+            }
+        }
+
+        /// Milliseconds; a compromise takes some ten.
+        var delay: Int {
+            switch self {
+            case .soon: .random(in: 0...5)
+            case .later: .random(in: 5...20)
+            default: .random(in: 20...100)
+            }
+        }
+    }
+
+    private func whenItIsThere(_ moment: Moment, _ database: Database, _ kill: () async throws -> Void) async throws {
+        guard let held = moment.held else {
+            try await Task.sleep(for: .milliseconds(moment.delay))
+            return try await kill()
+        }
+        try await database.transaction(timeout: 30_000_000_000) { transaction in
+            try await transaction.query(held.row)
+            let waits = try await becomesTrue {
+                try await database.query(
+                    """
+                    SELECT pid FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE \(held.waiting)
+                    """
+                ).count > 0
+            }
+            try #require(waits)
+            try await kill()
         }
     }
 
@@ -69,54 +117,62 @@ import Testing
     {
         try await ServeGround.run { ground in
             try await ground.withNodes(1) { nodes in
-                let site = nodes[0].site
                 let made = try await LatchkeyBinary.run(
                     ["users", "create", "root", "--role", "admin"], environment: ground.environment,
                     input: "correct horse\n")
                 #expect(made.exit == .code(0), "\(made.errors)")
-                for round in 0..<5 {
-                    let tokens = try await site.logIn("root")
-                    let listed = try await site.get("/admin/keys", bearer: tokens["access_token"]).json["items"]?.array
-                    let kid = try #require(
-                        listed?.compactMap(\.object).first { $0["state"]?.string == "active" }?["kid"]?.string)
-                    let body: JSONValue = ["reason": "a crash", "confirm": true]
-                    let victim = try await ground.start()
-                    _ = try await victim.process.line(after: "ready: ")
-                    async let answer = try? victim.site.post(
-                        "/admin/keys/\(kid)/compromise", body, bearer: tokens["access_token"])
-                    // A moment within the few milliseconds that it takes.
-                    try await Task.sleep(for: .milliseconds(3 * round + Int.random(in: 0...3)))
-                    victim.process.send(SIGKILL)
-                    try await victim.process.end()
-                    let status = await answer?.status
-
-                    try await ground.withDatabase { database in
-                        let row = try await database.query(
-                            """
-                            SELECT (SELECT count(*) FROM signing_keys WHERE kid = \(kid) AND compromised_at IS NOT NULL) AS gone,
-                                   (SELECT count(*) FROM revoked_keys WHERE kid = \(kid)) AS listed,
-                                   (SELECT count(*) FROM audit_events WHERE target = 'key:' || \(kid)
-                                      AND action = 'key.compromised') AS audited,
-                                   (SELECT count(*) FROM signing_keys WHERE activates_at IS NOT NULL
-                                      AND retires_at IS NULL AND kid <> \(kid)) AS followed
-                            """
-                        ).one()
-                        let parts = try ["gone", "listed", "audited", "followed"].map { name throws(PostgresError) in
-                            try row.decode(name, as: Int64.self)
-                        }
-                        #expect(Set(parts).count == 1, "\(parts)")
-                        if status == 202 { #expect(parts == [1, 1, 1, 1]) }
-                        print(
-                            "killed amid a compromise, round \(round): \(status ?? 0), \(parts[0] == 1 ? "done" : "not done")"
-                        )
-                    }
-                    let again = try await site.refresh(tokens["refresh_token"])
-                    let repeated = try await site.post(
-                        "/admin/keys/\(kid)/compromise", body, bearer: again["access_token"])
-                    #expect(repeated.status == 202)
-                    #expect(try await site.refusesSoon(tokens["access_token"]))
-                }
+                for moment in Moment.allCases { try await drill(moment, ground, nodes[0].site) }
             }
         }
+    }
+
+    private func drill(_ moment: Moment, _ ground: ServeGround, _ site: Site) async throws {
+        let tokens = try await site.logIn("root")
+        let listed = try await site.get("/admin/keys", bearer: tokens["access_token"]).json["items"]?.array
+        let kid = try #require(
+            listed?.compactMap(\.object).first { $0["state"]?.string == "active" }?["kid"]?.string)
+        let path = "/admin/keys/\(kid)/compromise"
+        let body: JSONValue = ["reason": "a crash", "confirm": true]
+        let victim = try await ground.start()
+        _ = try await victim.process.line(after: "ready: ")
+        let request = Task { try? await victim.site.post(path, body, bearer: tokens["access_token"]).status }
+        try await ground.withDatabase { database in
+            try await whenItIsThere(moment, database) {
+                victim.process.send(SIGKILL)
+                try await victim.process.end()
+            }
+            // What the server was sent it finishes.
+            let isOver = try await becomesTrue {
+                try await database.query(
+                    """
+                    SELECT pid FROM pg_stat_activity
+                    WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()
+                      AND (query LIKE '%revoked_keys%' OR query LIKE '%FROM key_ring FOR UPDATE%')
+                    """
+                ).count == 0
+            }
+            try #require(isOver)
+            let row = try await database.query(
+                """
+                SELECT ARRAY[
+                    (SELECT count(*) FROM signing_keys WHERE kid = \(kid) AND compromised_at IS NOT NULL),
+                    (SELECT count(*) FROM revoked_keys WHERE kid = \(kid)),
+                    (SELECT count(*) FROM audit_events
+                     WHERE target = 'key:' || \(kid) AND action = 'key.compromised'),
+                    (SELECT count(*) FROM signing_keys
+                     WHERE activates_at IS NOT NULL AND retires_at IS NULL AND kid <> \(kid))] AS parts
+                """
+            ).one()
+            let parts: [Int64] = try row.decode("parts")
+            let status = await request.value
+            print("killed \(moment) in a compromise: answered \(status.map { "\($0)" } ?? "nothing"), parts \(parts)")
+            #expect(Set(parts).count == 1, "\(moment): \(parts)")
+            if status == 202 { #expect(parts[0] == 1) }
+            if moment == .beforeItsTurn { #expect(parts[0] == 0) }
+            if moment == .withItsCommitOnTheWay { #expect(parts[0] == 1) }
+        }
+        let again = try await site.refresh(tokens["refresh_token"])
+        #expect(try await site.post(path, body, bearer: again["access_token"]).status == 202)
+        #expect(try await site.refusesSoon(tokens["access_token"]))
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import Postgres
 import Synchronization
 
 /// Whole lists for whoever asks for one, made at most a few times a second and shared: encoded where the list is short, as

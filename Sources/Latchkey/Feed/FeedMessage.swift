@@ -1,5 +1,6 @@
 import JOSE
 import LibCrypto
+import Postgres
 
 /// One message of the feed (rule "freshness"): entries, where a follower stands that has applied them, up to which instant
 /// that is all there is, and the signature over it. `docs/revocation.md` is its authority.

@@ -124,8 +124,7 @@ package struct KeyCompromises: Sendable {
             switch KeyCompromise.restoration(reading.keys, kid: kid, now: reading.clock.now) {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .destroyed:
-                throw Rejection.conflict(
-                    code: "key-destroyed", detail: "Its private half has been wiped: what it signed stays refused.")
+                throw Rejection.conflict(code: "key-destroyed", detail: "Its private half is wiped: it stays refused.")
             case .notCompromised:
                 guard try await transaction.query(RevocationSQL.latest(keyID: kid)).count == 1 else {
                     throw Rejection.conflict(code: "not-compromised", detail: "The key is not compromised.")

@@ -1,4 +1,5 @@
 import JOSE
+import Postgres
 
 /// How an entry of the list stands in a message of the feed: in binary, which digests go over, and in JSON.
 ///

@@ -1,5 +1,5 @@
 import JOSE
-package import Postgres
+import Postgres
 
 /// The statements on `node_ticks` and `installation`.
 extension RevocationSQL {

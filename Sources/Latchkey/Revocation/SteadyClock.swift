@@ -32,9 +32,9 @@ package struct SteadyClock: Sendable {
 
     /// The database's clock was stepped.
     package struct Step: Sendable, Equatable {
-        /// What it read after that.
+        /// What the steady clock read after that: it alone tells how long ago it was, whatever comes next.
         package let at: Instant
-        /// What the steady clock would have read.
+        /// What it would have read.
         package let from: Instant
         /// Microseconds; negative: back.
         package let moved: Int64
@@ -79,16 +79,16 @@ package struct SteadyClock: Sendable {
         var moved = move(to: new)
         // Nobody of us has noticed when, but a node that is no more has seen a later time.
         if anchor == nil { moved = min(0, sample.raw - sample.reading.now) }
-        let expected = steady(at: sample.ended)
+        let expected = reading(at: sample.ended) ?? sample.reading
+        let now = max(expected.now, sample.reading.now)
         let isStep = abs(moved) >= Self.largestMove
-        if let old = step, !(old.at - settling...old.at + settling).contains(sample.raw) { step = nil }
+        // By the clock as it ran before this sample: a further step must not pass for the time that the last one takes.
+        if let old = step, old.at + settling <= expected.now { step = nil }
         if isStep {
-            let from = expected ?? sample.reading.now
-            // Of several steps the first tells up to where the clock is believed.
-            step = Step(at: sample.raw, from: min(step?.from ?? from, from), moved: moved)
+            // Of several steps, noticed here or told by others, the first says up to where the clock is believed.
+            step = Step(at: now, from: min(step?.from ?? now, expected.settled), moved: moved)
         }
         follow(new, moved: isStep ? nil : moved)
-        let now = max(expected ?? sample.reading.now, sample.reading.now)
         let believed = sample.reading.isSettled ? now : sample.reading.settled
         anchor = (ClockReading(now: now, settled: min(believed, step?.from ?? now)), sample.ended)
         return isStep ? step : nil

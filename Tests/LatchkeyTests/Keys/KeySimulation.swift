@@ -5,7 +5,7 @@ import Postgres
 @testable import Latchkey
 
 /// A row of `signing_keys`.
-struct KeyRow {
+struct KeyRow: CustomStringConvertible {
     let kid: String
     let algorithm: SignatureAlgorithm
     let created: Instant
@@ -17,6 +17,15 @@ struct KeyRow {
     var leaves: Instant?
     var removed: Instant?
     var compromised: Instant?
+
+    /// Seconds since the world began.
+    var description: String {
+        let times = [
+            ("published", published), ("activates", activates), ("retires", retires), ("leaves", leaves),
+            ("removed", removed), ("compromised", compromised),
+        ].compactMap { name, time in time.map { "\(name) \(Double($0 - KeySimulation.epoch) / 1e6)" } }
+        return "\n\(kid) \(algorithm.rawValue) \(times.joined(separator: ", "))"
+    }
 
     func key() throws -> SigningKey {
         SigningKey(
@@ -90,11 +99,11 @@ struct KeySimulation {
                     kid: newKid(), algorithm: .rs256, created: raw, founding: true, published: raw,
                     activates: number == 0 ? raw : nil))
         }
+        try refresh()
         for _ in 0..<Int.random(in: 2...5, using: &random) { try start() }
         for node in nodes.indices { try tick(node) }
         let kinds: [SimulatedVerifier.Kind] = [.obeys, .obeys, .refetches] + (hasStubborn ? [.stubborn] : [])
         verifiers = kinds.map { SimulatedVerifier(kind: $0) }
-        try refresh()
     }
 
     mutating func newKid() -> String {
@@ -107,17 +116,19 @@ struct KeySimulation {
     mutating func chance(_ oneIn: Int) -> Bool { Int.random(in: 0..<oneIn, using: &random) == 0 }
 
     func failure(_ text: String) -> Failure {
-        Failure(description: "at \(time / 1_000_000) s, version \(version): \(text)\n\(rows.suffix(8))")
+        Failure(
+            description:
+                "at \(time / 1_000_000) s, version \(version): \(text), clock \(Double(clock.now - Self.epoch) / 1e6), settled \(Double(clock.settled - Self.epoch) / 1e6)\n\(rows.suffix(9))"
+        )
     }
 
     // MARK: the database's clock, as `steady_clock()` reads it
 
     var clock: ClockReading {
         let steady = max(raw, ticks.values.map(\.seen).max() ?? raw)
-        let near = raw - settings.settling...raw + settings.settling
+        let since = steady - settings.settling
         return ClockReading(
-            now: steady,
-            settled: ticks.values.compactMap(\.step).filter { near.contains($0.at) }.map(\.from).min())
+            now: steady, settled: ticks.values.compactMap(\.step).filter { $0.at > since }.map(\.from).min())
     }
 
     /// Ticks that count.

@@ -11,9 +11,9 @@ extension KeySimulation {
         tally.events += 1
         let lead = settings.publishLead * 1_000_000
         switch Int.random(in: 0..<10, using: &random) {
-        case 0..<6: time += Int64.random(in: 0...2_000_000, using: &random)
-        case 6..<9: time += Int64.random(in: 0...lead / 6, using: &random)
-        default: time += Int64.random(in: 0...lead, using: &random)
+        case 0..<5: time += Int64.random(in: 0...2_000_000, using: &random)
+        case 5..<8: time += Int64.random(in: 0...lead / 6, using: &random)
+        default: time += Int64.random(in: 0...2 * lead, using: &random)
         }
         try showHeldBack()
         try wake()
@@ -97,7 +97,7 @@ extension KeySimulation {
         }
         guard KeySchedule.signer(keys, at: now, preferring: .rs256) != nil else { throw failure("no key signs") }
         for index in verifiers.indices {
-            for _ in 0..<2 {
+            for _ in 0..<4 {
                 // The newest are the likeliest to be unknown, the oldest to be forgotten.
                 guard let token = chance(2) ? tokens.last : tokens.randomElement(using: &random) else { continue }
                 try present(token, to: index)
@@ -168,9 +168,9 @@ extension KeySimulation {
         }
         print("keys simulated: LATCHKEY_SEED=\(seed), \(world.time / 86_400_000_000) days, \(world.tally)")
         // A world in which nothing happens proves nothing.
-        #expect(world.tally.verified > 1000)
-        #expect(world.tally.removed > 10)
-        #expect(world.tally.wiped > 10)
-        #expect(world.tally.restarts > 3)
+        #expect(world.tally.verified > 100)
+        #expect(world.tally.removed > 50)
+        #expect(world.tally.wiped > 50)
+        #expect(world.tally.restarts > 0)
     }
 }

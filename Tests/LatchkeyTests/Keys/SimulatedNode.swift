@@ -58,7 +58,7 @@ extension KeySimulation {
         let shortest = max(maxAge + leeway + 2, hasStubborn ? 640 : 0)
         let lead = shortest + (chance(3) ? 0 : Int64.random(in: 0...1800, using: &random))
         var policy = KeyPolicy(publishLead: lead, maxAge: maxAge, leeway: leeway, lifetime: lifetime)
-        policy.rotationInterval = policy.shortestInterval * Int64.random(in: 100...200, using: &random) / 100
+        policy.rotationInterval = policy.shortestInterval * Int64.random(in: 2...40, using: &random)
         return policy
     }
 

@@ -69,7 +69,7 @@ import Testing
             let before = ContinuousClock.now
             try await shift(it, by: "2 days")
             for node in nodes {
-                #expect(try await becomesTrue { node.installation.clock.reading?.isSettled == false })
+                #expect(await becomesTrue { node.installation.clock.reading?.isSettled == false })
                 #expect(node.installation.clock.steps.reading == 1)
             }
             // Overdue by a day, and an entry long expired, by that clock.
@@ -105,7 +105,7 @@ import Testing
                 })
             try await shift(it, by: "-1 day")
             for node in nodes {
-                #expect(try await becomesTrue { node.installation.clock.steps.reading == 1 })
+                #expect(await becomesTrue { node.installation.clock.steps.reading == 1 })
                 #expect(try await node.logIn("alice").signer == new)
                 #expect(try await !published(node).contains(old))
             }
