@@ -3,6 +3,7 @@ import Latchkey
 import LatchkeyTesting
 import Logging
 import Metrics
+import NIOHTTP1
 import Testing
 
 @testable import LatchkeyVerifier
