@@ -374,7 +374,7 @@ struct VerifierTests {
             let verifier = try Verifier(
                 issuer: other, audience: TokenForge.audience, staleAfter: .seconds(3), whenStale: .accept,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await verifier.run() }
                 defer { group.cancelAll() }
                 // The discovery document names another issuer than was asked for (RFC 8414 §3.3).
