@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 package import JOSE
 import NIOCore
+import NIOHTTP1
 import Synchronization
 
 /// A plain reader of a node's revocation stream, by the words of `docs/revocation.md`: no part of the server or of the

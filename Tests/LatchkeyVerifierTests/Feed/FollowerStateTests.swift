@@ -270,6 +270,7 @@ private struct World {
         var world = World()
         try world.anchor()
         world.time += 599_000
+        try world.heartbeat()
         #expect(!world.state.needsAnchor(world.now))
         world.time += 1000
         #expect(world.state.needsAnchor(world.now))
@@ -420,9 +421,12 @@ private struct World {
             follower: Int64.random(in: -400...400, using: &random), node: Int64.random(in: -400...400, using: &random)
         )
         var time: Int64 = 1_000_000_000
-        var paused: Int64 = 0
+        var pauses: [(begin: Int64, length: Int64)] = []
         var wallStep = Int64.random(in: -20...20, using: &random) * Self.hour
-        func boot(_ time: Int64) -> Int64 { (time + time / 1_000_000 * rates.follower - paused) * 1_000_000 }
+        func boot(_ instant: Int64) -> Int64 {
+            let stood = pauses.reduce(0) { $0 + max(0, min(instant - $1.begin, $1.length)) }
+            return (instant + instant / 1_000_000 * rates.follower - stood) * 1_000_000
+        }
         func nodeBoot(_ time: Int64) -> Int64 { time + time / 1_000_000 * rates.node + 77 * Self.hour }
         func now() -> ClockReading { ClockReading(boot: boot(time), wall: 1_700_000_000_000 + time + wallStep) }
 
@@ -469,14 +473,17 @@ private struct World {
             case 38:
                 // The whole machine stands still, and its wall clock knows.
                 let pause = Int64.random(in: 1500...20_000, using: &random)
+                pauses.append((time, pause))
                 time += pause
-                paused += pause
             default: wallStep += Int64.random(in: -3...1, using: &random) * 1_000_000
             }
             state.observe(now())
             if case .fresh(let age) = state.freshness(now()) {
                 // The instant that it claims, on its own clock, is not later than what it has.
-                #expect(boot(time) - age <= boot(truth) + 2_000_000, "step \(step)")
+                guard boot(time) - age <= boot(truth) + 2_000_000 else {
+                    Issue.record("step \(step): it claims \((boot(time) - age - boot(truth)) / 1_000_000) ms too much")
+                    return
+                }
             }
         }
         #expect(anchored > 20)
