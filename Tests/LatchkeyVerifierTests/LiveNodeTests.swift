@@ -87,7 +87,9 @@ struct LiveNodeTests {
                 var delays: [Duration] = []
                 for token in tokens {
                     #expect(await verifier.rejection(token) == nil)
-                    let answer = try await it.nodes[1].revoke(token)
+                    var answer = try await it.nodes[1].revoke(token)
+                    // A machine busy with other tests.
+                    while answer.status == 503 { answer = try await it.nodes[1].revoke(token) }
                     let begin = ContinuousClock.now
                     try await verifier.waitUntilApplied(try Self.position(answer), within: .seconds(2))
                     delays.append(.now - begin)

@@ -182,8 +182,10 @@ import Testing
         #expect(verdict(try forge.sign(members, few) { $0["iss"] = "https://evil.example" }) == .wrongIssuer)
         #expect(verdict(try forge.sign(members, few) { $0["iss"] = nil }) == .wrongIssuer)
         for (name, value) in [
-            ("position", nil), ("position", .string("x")), ("as_of", nil), ("as_of", .integer(1201)), ("as_of", .integer(-1)), ("as_of", .string("1")),
-            ("now", .integer(1 << 43)), ("node", nil), ("node", .string("")), ("iat", nil), ("nonce", .integer(1)), ("after", .integer(1)), ("digest", nil),
+            ("position", nil), ("position", .string("x")), ("as_of", nil), ("as_of", .integer(1201)),
+            ("as_of", .integer(-1)), ("as_of", .string("1")),
+            ("now", .integer(1 << 43)), ("node", nil), ("node", .string("")), ("iat", nil), ("nonce", .integer(1)),
+            ("after", .integer(1)), ("digest", nil),
             ("epoch", .string("017f22e2-79b0-7cc3-98c4-dc0c0c073990")), ("count", .integer(-1)),
         ] as [(String, JSONValue?)] {
             #expect(verdict(try forge.sign(members, few) { $0[name] = value }) == .malformed, "\(name)")
