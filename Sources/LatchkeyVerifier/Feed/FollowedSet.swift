@@ -46,7 +46,10 @@ final class FollowedSet: RevocationLookup {
         _ claims: FeedClaims, _ entries: consuming StagedEntries, answering request: FollowerState.Request?,
         clocks: Clocks
     ) async throws(FeedFault) {
-        let follower = follower
+        let follower = state.withLock { state in
+            state.follower.observe(clocks.read())
+            return state.follower
+        }
         switch try follower.judge(claims, answering: request, at: clocks.read()) {
         case .changes:
             entries.forEachStep { step in state.withLock { step(&$0.set) } }

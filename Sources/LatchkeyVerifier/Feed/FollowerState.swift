@@ -68,6 +68,9 @@ struct FollowerState: Sendable {
     private var anchor: Anchor?
     /// The smallest lead of the wall clock over the boot clock since the anchor, in milliseconds.
     private var leastLead: Int64?
+    /// This boot clock when the wall clock was found to have gained on it since the anchor. Kept until the next anchor: a
+    /// wall clock that is stepped back after a pause would hide it.
+    private var leaptAt: Int64?
     /// Milliseconds of the database's clock, and this boot clock at an instant that was not earlier.
     private var database: (time: Int64, boot: Int64)?
     /// Entries up to this expiry (seconds since 1970) may be gone.
@@ -91,7 +94,9 @@ struct FollowerState: Sendable {
             if let request {
                 guard claims.nonce == request.nonce else { throw .notForThisRequest }
                 // Paused while it was under way: it may be as old as the pause is long.
-                guard now.lead - request.sentAt.lead <= Self.largestGain else { throw .clockJumped }
+                guard now.lead - request.sentAt.lead <= Self.largestGain, leaptAt ?? .min < request.sentAt.boot else {
+                    throw .clockJumped
+                }
             } else {
                 guard claims.nonce == nil else { throw .notForThisRequest }
                 guard let anchor, anchor.node == claims.node else { throw .otherNode }
@@ -128,6 +133,7 @@ struct FollowerState: Sendable {
             // What was complete before a pause may be older than it looks.
             if hasJumped(now) { completeAsOf = nil }
             leastLead = now.lead
+            leaptAt = nil
             // The database's clock goes on meanwhile, whatever is done to this wall clock.
             let present = max(now.wall, databaseTime(at: now) ?? now.wall)
             let age = max(0, present - claims.time * 1000) + error
@@ -152,6 +158,7 @@ struct FollowerState: Sendable {
         }
         anchor = new
         leastLead = new.request.sentAt.lead
+        leaptAt = nil
     }
 
     /// Which instant of this boot clock a node's instant does not lie before.
@@ -177,12 +184,18 @@ struct FollowerState: Sendable {
     }
 
     private func hasJumped(_ now: ClockReading) -> Bool {
-        leastLead.map { now.lead - $0 > Self.largestGain } ?? false
+        leaptAt != nil || leastLead.map { now.lead - $0 > Self.largestGain } ?? false
     }
 
-    /// Called at every reading: a wall clock that is stepped back hides the next pause from who does not notice.
+    /// Called at every reading, so that no step back hides a pause before or after it.
     mutating func observe(_ now: ClockReading) {
-        if let leastLead { self.leastLead = min(leastLead, now.lead) }
+        guard let leastLead else { return }
+        if now.lead - leastLead > Self.largestGain {
+            leaptAt = now.boot
+            self.leastLead = now.lead
+        } else {
+            self.leastLead = min(leastLead, now.lead)
+        }
     }
 
     func freshness(_ now: ClockReading) -> Freshness {

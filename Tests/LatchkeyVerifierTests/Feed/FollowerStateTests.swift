@@ -232,6 +232,24 @@ private struct World {
         #expect(throws: FeedFault.clockJumped) { try world.state.judge(claims, answering: request, at: world.now) }
     }
 
+    @Test func `a wall clock that is stepped back after a pause does not hide it`() throws {
+        var world = World()
+        try world.anchor()
+        let late = FollowerState.Request(nonce: "n2", sentAt: world.now)
+        world.time += 60_000
+        world.followerBoot -= 60_000
+        world.state.observe(world.now)
+        world.followerWall -= Self.hour
+        #expect(!world.isFresh && world.state.needsAnchor(world.now))
+        let claims = try world.message(after: 0)
+        #expect(throws: FeedFault.clockJumped) { try world.state.judge(claims, answering: nil, at: world.now) }
+        let answer = try world.message(nonce: "n2")
+        #expect(throws: FeedFault.clockJumped) { try world.state.judge(answer, answering: late, at: world.now) }
+        world.time += 1
+        try world.anchor(nonce: "n3")
+        #expect(world.isFresh && world.age == 220)
+    }
+
     @Test func `what was complete before a pause is not believed after it`() throws {
         var world = World()
         try world.anchor()
@@ -425,9 +443,9 @@ private struct World {
         var wallStep = Int64.random(in: -20...20, using: &random) * Self.hour
         func boot(_ instant: Int64) -> Int64 {
             let stood = pauses.reduce(0) { $0 + max(0, min(instant - $1.begin, $1.length)) }
-            return (instant + instant / 1_000_000 * rates.follower - stood) * 1_000_000
+            return (instant + instant * rates.follower / 1_000_000 - stood) * 1_000_000
         }
-        func nodeBoot(_ time: Int64) -> Int64 { time + time / 1_000_000 * rates.node + 77 * Self.hour }
+        func nodeBoot(_ time: Int64) -> Int64 { time + time * rates.node / 1_000_000 + 77 * Self.hour }
         func now() -> ClockReading { ClockReading(boot: boot(time), wall: 1_700_000_000_000 + time + wallStep) }
 
         var state = FollowerState(proof: .nonce, limit: World.limit)
@@ -475,7 +493,9 @@ private struct World {
                 let pause = Int64.random(in: 1500...20_000, using: &random)
                 pauses.append((time, pause))
                 time += pause
-            default: wallStep += Int64.random(in: -3...1, using: &random) * 1_000_000
+            default:
+                // Stepped back and paused within one request: that nobody can see.
+                if request == nil { wallStep += Int64.random(in: -3...1, using: &random) * 1_000_000 }
             }
             state.observe(now())
             if case .fresh(let age) = state.freshness(now()) {
