@@ -5,6 +5,7 @@ import json
 import logging
 import random
 import secrets
+import socket
 import threading
 import urllib.parse
 
@@ -63,8 +64,14 @@ class Follower:
             self._ended.wait(random.uniform(0, min(10, 0.2 * 2 ** min(failures, 6))))
 
     def end(self):
+        """From another thread: the one that reads finds the end of the stream."""
         self._ended.set()
-        self._close()
+        connection = self._connection
+        if connection and connection.sock:
+            try:
+                connection.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # It was gone already.
 
     def _close(self):
         connection, self._connection = self._connection, None
