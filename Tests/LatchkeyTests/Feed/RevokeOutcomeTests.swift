@@ -7,7 +7,7 @@ import Testing
 @testable import Latchkey
 
 /// A node whose connection breaks while a revocation's commit is under way: nobody knows whether it was done.
-@Suite("A revocation of unknown outcome")
+@Suite("A revocation of unknown outcome", .serialized)
 struct RevokeOutcomeTests {
     enum What: CaseIterable, Sendable { case accessToken, refreshToken, session }
     enum Fate: CaseIterable, Sendable {
