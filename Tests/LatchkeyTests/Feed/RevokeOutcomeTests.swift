@@ -7,7 +7,7 @@ import Testing
 @testable import Latchkey
 
 /// A node whose connection breaks while a revocation's commit is under way: nobody knows whether it was done.
-@Suite("A revocation of unknown outcome")
+@Suite("A revocation of unknown outcome", .serialized)
 struct RevokeOutcomeTests {
     enum What: CaseIterable, Sendable { case accessToken, refreshToken, session }
     enum Fate: CaseIterable, Sendable {
@@ -36,22 +36,21 @@ struct RevokeOutcomeTests {
             #expect(try await node.revoke(try await it.node.logIn("bob").refresh).status == 200)
             let listed = try await it.listed()
 
-            async let answer = revoke(what, tokens, administrator, node)
-            try await whileHeadIsHeld(it) {
+            let revoking = try await whileHeadIsHeld(it) {
+                let revoking = Task { try await revoke(what, tokens, administrator, node) }
+                try #require(await becomesTrue { try await waiting(it).count == 1 })
                 if fate == .committed {
                     relay.set(.cut)
                 } else {
                     try await it.database.query(
-                        """
-                        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%feed_head%'
-                        """)
+                        "SELECT pg_terminate_backend(pid) FROM unnest(\(try await waiting(it))) AS pid")
                 }
+                return revoking
             }
             #expect(await becomesTrue { (try? await it.listed()) ?? 0 > listed || fate == .lost })
             relay.set(.open)
-            let status = try await answer.status
-            let position = try await answer.header("latchkey-position")
+            let answer = try await revoking.value
+            let (status, position) = (answer.status, answer.header("latchkey-position"))
             // 503 is honest, and asked again it is done; whatever is told done is done.
             if status == 503 {
                 #expect(try await becomesTrue { try await revoke(what, tokens, administrator, node).status < 300 })
@@ -74,22 +73,27 @@ struct RevokeOutcomeTests {
         }
     }
 
-    /// Holds the list's head, so that the revocation waits with its COMMIT on the way; `body` runs once it does.
-    private func whileHeadIsHeld(_ it: TestInstallation, _ body: @Sendable () async throws -> Void) async throws {
+    /// Backends that wait for the list's head.
+    private func waiting(_ it: TestInstallation) async throws -> [Int32] {
+        try await it.database.query(
+            """
+            SELECT pid FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%feed_head%'
+            """
+        ).rows.map { try $0.decode("pid") }
+    }
+
+    /// Holds the list's head, so that a revocation waits with its COMMIT on the way.
+    private func whileHeadIsHeld<R: Sendable>(
+        _ it: TestInstallation, _ body: @Sendable () async throws -> R
+    ) async throws -> R {
         let holder = Database(.init(connectionString: it.connectionString))
         defer { holder.shutDown() }
-        try await holder.transaction(timeout: 20_000_000_000) { transaction in
-            try await transaction.query("SELECT seq FROM feed_head FOR UPDATE")
-            try #require(
-                try await becomesTrue {
-                    try await it.database.query(
-                        """
-                        SELECT pid FROM pg_stat_activity
-                        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%feed_head%'
-                        """
-                    ).count == 1
-                })
-            try await body()
+        return try await holder.transaction(timeout: 20_000_000_000) { transaction in
+            try await transaction.hold("SELECT seq FROM feed_head FOR UPDATE")
+            let result = try await body()
+            try await transaction.commit()
+            return result
         }
     }
 }
