@@ -16,6 +16,7 @@ let settings: [SwiftSetting] =
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -33,6 +34,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-configuration", exact: "1.4.0", traits: []),
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", exact: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
@@ -56,7 +58,14 @@ let package = Package(
         .target(name: "JOSE", dependencies: ["LibCrypto"], swiftSettings: settings),
 
         // Floor 3 and 4: what a resource service needs.
-        .target(name: "LatchkeyVerifier", dependencies: ["JOSE", "LibCrypto"], swiftSettings: settings),
+        .target(
+            name: "LatchkeyVerifier",
+            dependencies: [
+                "JOSE", "LibCrypto", httpClient, logging, metrics, serviceLifecycle,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .target(
             name: "LatchkeyHummingbird", dependencies: ["LatchkeyVerifier", httpTypes, hummingbird],
             swiftSettings: settings),
@@ -108,7 +117,17 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "JOSETests", dependencies: ["JOSE", "LibCrypto"], swiftSettings: settings),
         .testTarget(
-            name: "LatchkeyVerifierTests", dependencies: ["LatchkeyVerifier", "JOSE", "LibCrypto"],
+            name: "LatchkeyVerifierTests",
+            dependencies: [
+                "LatchkeyVerifier", "LatchkeyHummingbird", "Latchkey", "LatchkeyTesting", "JOSE", "LibCrypto",
+                httpTypes,
+                hummingbird, logging, serviceLifecycle,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "PostgresTests", dependencies: ["Postgres", "EmbeddedPostgres", "LatchkeyTesting"],

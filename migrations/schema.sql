@@ -48,6 +48,14 @@ $$;
 CREATE FUNCTION public.guess_wait(slots timestamp with time zone[], most bigint, instant timestamp with time zone) RETURNS interval
     LANGUAGE sql STABLE
     RETURN (SELECT ((LEAST(slot.slot, guess_wait.instant) + '00:15:00'::interval) - guess_wait.instant) FROM unnest(guess_wait.slots) slot(slot) WHERE (slot.slot > (guess_wait.instant - '00:15:00'::interval)) ORDER BY LEAST(slot.slot, guess_wait.instant) DESC OFFSET (guess_wait.most - 1) LIMIT 1);
+CREATE FUNCTION public.history_identity() RETURNS text
+    LANGUAGE sql
+    AS $$
+    SELECT concat_ws(
+        ':', (SELECT system_identifier FROM pg_control_system()),
+        left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+        (SELECT oid FROM pg_database WHERE datname = current_database()), 'feed_head'::regclass::oid)
+$$;
 CREATE FUNCTION public.steady_clock(OUT raw timestamp with time zone, OUT steady timestamp with time zone, OUT settled timestamp with time zone) RETURNS record
     LANGUAGE sql
     AS $$
@@ -192,11 +200,23 @@ CREATE TABLE public.feed_head (
     epoch uuid NOT NULL,
     seq bigint NOT NULL,
     digest bytea NOT NULL,
+    identity text,
     CONSTRAINT feed_head_digest_is_sha256 CHECK ((octet_length(digest) = 32)),
     CONSTRAINT feed_head_is_one_row CHECK (single),
     CONSTRAINT feed_head_seq_is_not_negative CHECK ((seq >= 0))
 )
 WITH (fillfactor='50');
+CREATE TABLE public.feed_key (
+    single boolean DEFAULT true NOT NULL,
+    kid text NOT NULL COLLATE pg_catalog."C",
+    sealed bytea NOT NULL,
+    master_key smallint NOT NULL,
+    first_master_key smallint NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT feed_key_is_one_row CHECK (single),
+    CONSTRAINT feed_key_is_sealed_under_newer_keys CHECK ((first_master_key <= master_key)),
+    CONSTRAINT feed_key_kid_is_a_thumbprint CHECK ((kid ~ '^[A-Za-z0-9_-]{43}$'::text))
+);
 CREATE UNLOGGED TABLE public.guess_buckets (
     key bytea NOT NULL,
     slots timestamp with time zone[] NOT NULL,
@@ -904,6 +924,8 @@ ALTER TABLE ONLY public.feed_batches
     ADD CONSTRAINT feed_batches_pkey PRIMARY KEY (seq);
 ALTER TABLE ONLY public.feed_head
     ADD CONSTRAINT feed_head_pkey PRIMARY KEY (single);
+ALTER TABLE ONLY public.feed_key
+    ADD CONSTRAINT feed_key_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.guess_buckets
     ADD CONSTRAINT guess_buckets_pkey PRIMARY KEY (key);
 ALTER TABLE ONLY public.guess_devices

@@ -2,8 +2,10 @@
 ///
 /// Not Foundation's `UUID`: that one reads upper case too, so that two texts would name one thing.
 package struct UniqueID: Hashable, Sendable, Comparable, CustomStringConvertible {
-    private let high: UInt64
-    private let low: UInt64
+    /// The first eight bytes, big-endian.
+    package let high: UInt64
+    /// The last eight.
+    package let low: UInt64
 
     /// - Parameter bytes: exactly 16, else nil.
     package init?(bytes: [UInt8]) {
@@ -31,7 +33,7 @@ package struct UniqueID: Hashable, Sendable, Comparable, CustomStringConvertible
         (high, low) = halves
     }
 
-    private init(high: UInt64, low: UInt64) {
+    package init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
     }

@@ -20,10 +20,15 @@ struct Housekeeping: Service {
         await cancelWhenGracefulShutdown {
             // A node that has just started cannot tell a step of the clock from a pause: those that tick have told by then.
             try? await Task.sleep(for: .seconds(3))
+            // Rounds in which each slot could not be emptied.
+            var rounds: [Int16: Int] = [:]
             while !Task.isCancelled {
                 do {
                     try await installation.revocations.narrow()
-                    _ = try await entries.emptySpentSlots()
+                    var left: [Int16: Int] = [:]
+                    _ = try await entries.emptySpentSlots { left[$0] = (rounds[$0] ?? 0) + 1 }
+                    rounds = left
+                    tell(overdue: rounds.values.count { $0 >= Self.mostRounds })
                     _ = try await sessions.emptySpentSlot()
                     try await entries.forgetOld()
                     try await installation.guesses.keepHouse()
@@ -36,5 +41,17 @@ struct Housekeeping: Service {
                 try? await Task.sleep(for: .seconds(60))
             }
         }
+    }
+
+    /// Somebody may read a slot at any minute; who still does after so many, a dump or a forgotten transaction, lets the
+    /// list grow by what has expired.
+    private static let mostRounds = 3
+
+    private func tell(overdue count: Int) {
+        installation.revocations.overdueSlots = count
+        guard count > 0 else { return }
+        logger.error(
+            "the revocation list's ring falls behind: somebody holds slots that should be emptied",
+            metadata: ["slots": "\(count)"])
     }
 }

@@ -17,6 +17,7 @@ package struct Installation: Sendable {
     package let resealing: Resealing
     package let clock: NodeClock
     package let revocations: RevocationList
+    package let feed: RevocationFeed
     package let ring: KeyRing
     package let signingKeys: SigningKeys
     package let compromises: KeyCompromises
@@ -54,6 +55,8 @@ package struct Installation: Sendable {
         resealing = Resealing(database, masterKeys: masterKeys)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
+        feed = RevocationFeed(
+            revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keyPolicy,

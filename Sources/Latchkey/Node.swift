@@ -21,14 +21,17 @@ package struct Node: Service {
         self.installation = installation
         logger = installation.logger
         self.onReady = onReady
-        let ring = installation.ring
+        let (ring, feed) = (installation.ring, installation.feed)
         let masterKeys = installation.masterKeyRing
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
             masterKeys: { masterKeys.keys.versions }, settings: installation.settings.inForce,
             logger: installation.logger
         ) { reading in
+            feed.listWasRead()
             await masterKeys.follow(reading)
+            // Tried again at the next reading where it fails.
+            try? await feed.key.followMasterKeys()
             await ring.follow(reading)
         }
     }
@@ -73,6 +76,7 @@ package struct Node: Service {
             throw StartError.masterKeys(.missing(minting.version, in: installation.settings.masterKeySource.place))
         }
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
+        try await installation.feed.key.found()
     }
 
     private func settleMasterKeys() async throws {
@@ -122,6 +126,8 @@ package struct Node: Service {
                 MasterKeyWatch(
                     installation.masterKeyRing, installation.resealing, ring: installation.ring, logger: logger),
                 management, server,
+                // Its streams never end by themselves: it is told first.
+                installation.feed,
             ], logger: logger)
         try await group.run()
     }
@@ -149,9 +155,12 @@ package struct Node: Service {
         router.add(middleware: ErrorMiddleware(policy(), counting: traffic))
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring, use: it.keyUse).add(to: router)
-        DiscoveryRoutes(issuer: it.settings.issuer, algorithms: it.settings.signingAlgorithms).add(to: router)
+        let feedKey = it.feed.key
+        DiscoveryRoutes(issuer: it.settings.issuer, algorithms: it.settings.signingAlgorithms) { feedKey.jwks }
+            .add(to: router)
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
+        FeedRoutes(it.feed, clients: it.clients, settings: it.settings.feed).add(to: router)
         RegistrationRoutes(it.users, registration: it.settings.registration).add(to: router)
         SessionRoutes(it.sessions).add(to: router)
         TokenRoutes(it.sessions, clients: it.clients, clientTokens: it.clientTokens).add(to: router)

@@ -37,6 +37,7 @@ package struct Settings: Sendable {
     /// What makes and holds new signing keys; nil: they stand sealed in the database.
     package var token: TokenSettings?
     package var registration: Registration
+    package var feed: FeedSettings
     package var logLevel: Logger.Level
 
     /// By which this process decides on keys.

@@ -94,8 +94,7 @@ package struct SettingsReader {
                 idleTTL: idleTTL, maxTTL: seconds("session.maxTtl", default: 7_776_000, in: 60...315_360_000),
                 grace: seconds("refresh.grace", default: 30, in: 0...3600),
                 recovery: seconds("refresh.recovery", default: idleTTL, in: 0...315_360_000)),
-            argon2: argon2(),
-            hashingQueueWait: seconds("hashing.queueWait", default: 2, in: 1...60),
+            argon2: argon2(), hashingQueueWait: seconds("hashing.queueWait", default: 2, in: 1...60),
             hashingMemoryKiB: Int(int("hashing.memoryKib", default: 262_144, in: 8...67_108_864)),
             guesses: GuessLimits(
                 perAccount: int("login.failuresPerAccount", default: 10, in: 0...1000),
@@ -108,6 +107,9 @@ package struct SettingsReader {
             signingAlgorithm: choice("signing.algorithm", default: .rs256, of: SignatureAlgorithm.allCases),
             token: token(),
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
+            feed: FeedSettings(
+                access: choice("feed.access", default: .everyone, of: FeedAccess.allCases),
+                followers: Int(int("feed.followers", default: 4096, in: 0...1_000_000))),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
         if settings.token != nil, !SecurityToken.algorithms.contains(settings.signingAlgorithm) {

@@ -7,15 +7,33 @@ public protocol BearerRequestContext: RequestContext {
     var accessToken: AccessToken? { get set }
 }
 
-/// Admits only requests that carry an access token (RFC 6750 §2.1) which `verify` accepts, and puts it into the context.
+/// Admits only requests that carry an access token (RFC 6750 §2.1) which `verify` accepts, and puts it into the
+/// context.
 ///
-/// What it throws, `BearerFailure`, answers 401 with `WWW-Authenticate` where nothing outside gives it another face.
+/// What it throws, `BearerFailure`, answers 401 or 403 with `WWW-Authenticate` where nothing outside gives it another
+/// face.
 public struct BearerMiddleware<Context: BearerRequestContext>: RouterMiddleware {
     private let verify: @Sendable (String) async throws -> AccessToken
+    private let scopes: [String]
+    private let roles: [String]
 
-    /// - Parameter verify: throws `TokenRejection` for a token that is not to be accepted; anything else passes through.
-    public init(_ verify: @escaping @Sendable (String) async throws -> AccessToken) {
+    /// Admits what `verifier` accepts and what carries all of `scopes` and all of `roles`.
+    ///
+    /// A verifier that is stale and was told to refuse then makes it answer 503 with `Retry-After`: not 401, which
+    /// would send every user to log in again.
+    public init(_ verifier: Verifier, scopes: [String] = [], roles: [String] = []) {
+        self.init(scopes: scopes, roles: roles) { token in try await verifier.verify(token) }
+    }
+
+    /// - Parameter verify: throws `TokenRejection` for a token that is not to be accepted; anything else passes
+    ///   through.
+    public init(
+        scopes: [String] = [], roles: [String] = [],
+        _ verify: @escaping @Sendable (String) async throws -> AccessToken
+    ) {
         self.verify = verify
+        self.scopes = scopes
+        self.roles = roles
     }
 
     public func handle(
@@ -27,6 +45,8 @@ public struct BearerMiddleware<Context: BearerRequestContext>: RouterMiddleware 
         } catch let rejection as TokenRejection {
             throw BearerFailure.rejected(rejection)
         }
+        for scope in scopes { try context.require(scope: scope) }
+        for role in roles { try context.require(role: role) }
         return try await next(request, context)
     }
 
@@ -53,6 +73,15 @@ extension BearerRequestContext {
     public func require(scope: String) throws(BearerFailure) -> AccessToken {
         guard let accessToken else { throw .missing }
         guard accessToken.has(scope: scope) else { throw .insufficientScope(scope) }
+        return accessToken
+    }
+
+    /// The token, where it carries `role`.
+    /// - Throws: `BearerFailure.insufficientRole`, `.missing` outside the middleware.
+    @discardableResult
+    public func require(role: String) throws(BearerFailure) -> AccessToken {
+        guard let accessToken else { throw .missing }
+        guard accessToken.has(role: role) else { throw .insufficientRole(role) }
         return accessToken
     }
 }

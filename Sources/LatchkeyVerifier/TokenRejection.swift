@@ -1,5 +1,5 @@
-/// Why a token was not accepted. The program needs one answer (401); the reason is for the operator. Holds nothing of the
-/// token: safe to log, and to count by `rawValue`, which is stable.
+/// Why a token was not accepted. The program needs one answer (401); the reason is for the operator. Holds nothing of
+/// the token: safe to log, and to count by `rawValue`, which is stable.
 public enum TokenRejection: String, Error, Sendable, CaseIterable, CustomStringConvertible {
     /// No JWS in strict compact form, or its header is not one of ours.
     case malformed

@@ -49,8 +49,8 @@ public struct TokenVerifier: Sendable {
             try Self.authenticate(token, keys: keys), revocations: revocations, now: now, checking: checks)
     }
 
-    /// The first half: what the token says, once its signature is found to be one of `keys`'. It holds for as long as the
-    /// key does, whatever the time and the revocation list.
+    /// The first half: what the token says, once its signature is found to be one of `keys`'. It holds for as long as
+    /// the key does, whatever the time and the revocation list.
     package static func authenticate(
         _ token: [UInt8], keys: VerificationKeys
     ) throws(TokenRejection) -> AuthenticToken {

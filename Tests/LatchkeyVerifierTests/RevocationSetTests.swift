@@ -69,4 +69,74 @@ import Testing
         #expect(set.count == 49_999)
         #expect(ids.enumerated().allSatisfy { set.contains($0.element) == ($0.offset > 50_000) })
     }
+
+    @Test("an entry takes at most 32 bytes, however many there are", arguments: [50_000, 123_456, 300_000])
+    func memory(count: Int) {
+        var set = RevocationSet()
+        var largest = 0.0
+        for index in 0..<count {
+            set.insert(
+                .version7(millisecondsSince1970: 5, random: SecureRandom.bytes(10)), expiresAt: Int64(index % 100))
+            if index >= 40_000, index % 1000 == 0 { largest = max(largest, Double(set.heldBytes) / Double(set.count)) }
+        }
+        #expect(set.count == count && largest <= 32, "\(largest)")
+        let before = set.heldBytes
+        set.removeExpired(now: 89)
+        #expect(abs(set.count - count / 10) <= 10)
+        #expect(set.heldBytes < before / 5)
+    }
+
+    @Test func `ids that share one half, or are zero, are told apart`() throws {
+        var set = RevocationSet()
+        var ids: [UniqueID] = [UniqueID(high: 0, low: 0), UniqueID(high: .max, low: .max)]
+        for number in 1...3000 as ClosedRange<UInt64> {
+            ids += [
+                UniqueID(high: number, low: 7), UniqueID(high: 7, low: number), UniqueID(high: number << 48, low: 9),
+            ]
+        }
+        for id in ids { set.insert(id, expiresAt: 10) }
+        let distinct = Set(ids)
+        #expect(set.count == distinct.count && ids.allSatisfy(set.contains))
+        for number in 3001...6000 as ClosedRange<UInt64> {
+            #expect(!set.contains(UniqueID(high: number, low: 7)) && !set.contains(UniqueID(high: 8, low: number)))
+        }
+        set.removeExpired(now: 10)
+        #expect(set.count == 0 && set.heldBytes == 0 && !ids.contains(where: set.contains))
+    }
+
+    @Test func `a set does as a dictionary does, whatever is done`() {
+        var set = RevocationSet()
+        var model: [UniqueID: Int64] = [:]
+        let ids = (0..<400).map { _ in UniqueID.version7(millisecondsSince1970: 5, random: SecureRandom.bytes(10)) }
+        for step in 0..<40_000 {
+            guard let id = ids.randomElement() else { continue }
+            switch step % 97 {
+            case 0:
+                let now = Int64.random(in: 0...60)
+                set.removeExpired(now: now)
+                model = model.filter { $0.value > now }
+            default:
+                let expiry = Int64.random(in: 1...100)
+                set.insert(id, expiresAt: expiry)
+                model[id] = max(model[id] ?? 0, expiry)
+            }
+            #expect(set.count == model.count)
+            if let other = ids.randomElement() { #expect(set.contains(other) == (model[other] != nil)) }
+        }
+        #expect(ids.allSatisfy { set.contains($0) == (model[$0] != nil) })
+    }
+
+    @Test func `the union of two sets holds both, with the later expiries`() {
+        var (first, second) = (RevocationSet(), RevocationSet())
+        first.insert(id, expiresAt: 10)
+        second.insert(id, expiresAt: 20)
+        second.insert(other, expiresAt: 5)
+        second.insert(keyID: "k")
+        for part in 0..<RevocationSet.partCount { first.formUnion(second, part: part) }
+        first.formUnionOfKeys(second)
+        first.formUnionOfKeys(second)
+        #expect(first.count == 3 && first.contains(other) && first.contains(keyID: "k"))
+        first.removeExpired(now: 19)
+        #expect(first.contains(id) && !first.contains(other))
+    }
 }

@@ -24,7 +24,7 @@ extension KeyUse {
     /// - Throws: `Rejection.verifiersNotReady`.
     func requireKnown(_ kid: String) async throws {
         let overview = try await overview()
-        let missing = Verifier.without(kid, among: overview.verifiers, now: overview.now)
+        let missing = SeenVerifier.without(kid, among: overview.verifiers, now: overview.now)
         guard missing.isEmpty else {
             throw Rejection.verifiersNotReady(kid: kid, verifiers: missing.map(\.name))
         }
@@ -45,7 +45,7 @@ extension KeyUse.Overview {
     }
 }
 
-extension Verifier {
+extension SeenVerifier {
     package var json: JSONValue {
         [
             "name": .string(name), "seen_at": seenAt.json, "fetches": .integer(fetches),

@@ -83,7 +83,7 @@ extension SigningKey {
         func time(_ instant: Instant?) -> JSONValue? {
             instant.map { .string(RFC3339.text(microseconds: $0.microseconds)) }
         }
-        let strangers = Verifier.without(kid, among: use.verifiers, now: now).map { JSONValue.string($0.name) }
+        let strangers = SeenVerifier.without(kid, among: use.verifiers, now: now).map { JSONValue.string($0.name) }
         return .object(
             JSONObject([
                 ("kid", .string(kid)), ("alg", .string(publicKey.publicKey.algorithm.rawValue)),

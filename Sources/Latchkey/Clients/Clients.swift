@@ -83,6 +83,14 @@ package struct Clients: Sendable {
         return claim.id
     }
 
+    /// The same of one that is registered with `scope`.
+    ///
+    /// - Throws: `Rejection.invalidClient` as above; `.insufficientScope`.
+    package func authenticate(_ claim: ClaimedClient, holding scope: String) async throws {
+        let client = try keys.authenticate(claim, as: try await onFile(claim))
+        guard Scope.list(client.scopes, holds: scope) else { throw Rejection.insufficientScope(scope) }
+    }
+
     /// How many secrets are hashed under that version of the master key.
     package func count(hashedUnder version: Int16) async throws(PostgresError) -> Int64 {
         try await database.query(ClientSQL.countSecrets(hashedUnder: version)).one().decode("count")

@@ -26,6 +26,8 @@ struct EdgeChannel: ServerChildChannel {
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         let admission = connections.admit(channel, limits)
         let value = inner.setup(channel: channel, logger: logger)
+        // A caller whose machine went without a word would hold an endless answer for a quarter of an hour.
+        try? channel.syncOptions?.setOption(.tcpOption(Self.unacknowledged), value: 30_000)
         do {
             let pipeline = channel.pipeline.syncOperations
             let answers = AnswerGate()
@@ -40,6 +42,9 @@ struct EdgeChannel: ServerChildChannel {
             return channel.eventLoop.makeFailedFuture(error)
         }
     }
+
+    /// `TCP_USER_TIMEOUT` (tcp(7)): milliseconds for which what was sent may stay unacknowledged.
+    private static let unacknowledged = NIOBSDSocket.Option(rawValue: 18)
 
     func handle(value: Value, logger: Logger) async {
         await inner.handle(value: value, logger: logger)

@@ -186,6 +186,8 @@ extension Rejection {
         case .rejected(.expired): self = .invalidToken(reason: "The token has expired.")
         case .rejected: self = .invalidToken(reason: "The token is not valid here, or not any more.")
         case .insufficientScope(let scope): self = .insufficientScope(scope)
+        // No route of ours asks for a role: what a role may do, its scopes say.
+        case .insufficientRole: self = .invalidToken(reason: "The token is not valid here, or not any more.")
         }
     }
 }

@@ -109,6 +109,9 @@ extension Rejection {
         case .invalidTarget:
             OAuthError("invalid_target", "Ask for a resource that this installation issues tokens for.")
 
+        case .resync:
+            OAuthError(status: 410, "invalid_request", "Get the whole list.")
+
         case .noRipeStandby(let ripeAt):
             OAuthError(status: 409, "invalid_request", "No standby key is ripe. Rotate again at \(ripeAt).")
         case .verifiersNotReady(let kid, _):

@@ -182,6 +182,12 @@ extension Rejection {
                 status: 400, code: "invalid-target", title: "Invalid resource",
                 detail: "Ask for a resource that this installation issues tokens for.")
 
+        case .resync:
+            Problem(
+                status: 410, code: "resync", title: "Position not found",
+                detail:
+                    "Get the whole list, without `after`: the position is of another list, too old, or too far behind.")
+
         case .noRipeStandby(let ripeAt):
             Problem(
                 status: 409, code: "no-ripe-standby", title: "No standby key is ripe",

@@ -73,6 +73,11 @@ package enum Rejection: Error, Sendable, Equatable {
     case tokenOfAnotherClient
     case invalidTarget
 
+    // The revocation feed.
+
+    /// The position that a follower names is none of this list, or none that can be gone on from: it needs the whole list.
+    case resync
+
     // Administration.
 
     /// `ripeAt` in RFC 3339.

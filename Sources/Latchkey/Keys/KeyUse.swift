@@ -21,14 +21,14 @@ package final class KeyUse: Service {
 
     private struct Gathered {
         // Names and kids are ASCII, where `==` is the equality of bytes.
-        var seen: [String: Verifier] = [:]
+        var seen: [String: SeenVerifier] = [:]
         var minted: [Minute: Int64] = [:]
 
         /// Of two sightings the later holds; fetches add up.
-        mutating func add(_ verifier: Verifier) {
+        mutating func add(_ verifier: SeenVerifier) {
             if let other = seen[verifier.name] {
                 let later = other.seenAt > verifier.seenAt ? other : verifier
-                seen[verifier.name] = Verifier(
+                seen[verifier.name] = SeenVerifier(
                     name: later.name, seenAt: later.seenAt, fetches: other.fetches + verifier.fetches,
                     kids: later.kids, source: later.source)
                 return
@@ -63,7 +63,7 @@ package final class KeyUse: Service {
         }
         guard let now = clock.now() else { return }
         let held = report.kids.map { kids in served.filter { kid in kids.contains { $0.isSameText(as: kid) } } }
-        let verifier = Verifier(
+        let verifier = SeenVerifier(
             name: report.name, seenAt: now, fetches: 1, kids: held ?? served, source: held == nil ? .answer : .report)
         gathered.withLock { $0.add(verifier) }
     }
@@ -85,7 +85,7 @@ package final class KeyUse: Service {
         let unnamed = unnamedFetches.exchange(0, ordering: .relaxed)
         var seen = Array(taken.seen.values)
         if unnamed > 0, let now = clock.now() {
-            seen.append(Verifier(name: "", seenAt: now, fetches: unnamed, kids: [], source: .answer))
+            seen.append(SeenVerifier(name: "", seenAt: now, fetches: unnamed, kids: [], source: .answer))
         }
         guard !seen.isEmpty || !taken.minted.isEmpty else { return }
         seen.sort { $0.name < $1.name }
@@ -126,7 +126,7 @@ package final class KeyUse: Service {
     /// What the tables say.
     package struct Overview: Sendable {
         /// Ordered by name; those that do not name themselves are none of them.
-        package let verifiers: [Verifier]
+        package let verifiers: [SeenVerifier]
         /// Fetches without a name, and when the last of them was, to half a minute.
         package let unnamed: (fetches: Int64, lastAt: Instant)?
         /// By kid: about how many tokens may be alive, revoked ones among them.
@@ -138,8 +138,8 @@ package final class KeyUse: Service {
     package func overview() async throws(PostgresError) -> Overview {
         try await flush()
         let results = try await database.batch([KeyUseSQL.verifiers, KeyUseSQL.alive, KeyUseSQL.now])
-        var verifiers: [Verifier] = []
-        for row in results[0].rows { verifiers.append(try Verifier(row)) }
+        var verifiers: [SeenVerifier] = []
+        for row in results[0].rows { verifiers.append(try SeenVerifier(row)) }
         var alive: [String: Int64] = [:]
         for row in results[1].rows { alive[try row.decode("kid")] = try row.decode("alive") }
         let unnamed = verifiers.first { $0.name.isEmpty }

@@ -4,7 +4,7 @@ import Postgres
 enum KeyUseSQL {
     /// What a node has gathered, ordered by name: two nodes that add at once then lock the rows in one order. Of two
     /// reports the newer holds, whichever node comes first.
-    static func add(_ seen: [Verifier]) -> Query {
+    static func add(_ seen: [SeenVerifier]) -> Query {
         // A kid has no space in it: a list of lists cannot be bound.
         let kids = seen.map { $0.kids.joined(separator: " ") }
         return """
@@ -74,7 +74,7 @@ enum KeyUseSQL {
     static let now: Query = "SELECT clock_timestamp() AS now"
 }
 
-extension Verifier {
+extension SeenVerifier {
     init(_ row: ResultSet.Row) throws(PostgresError) {
         let reports: Bool = try row.decode("reports")
         self.init(

@@ -1,17 +1,23 @@
 import HTTPTypes
 package import Hummingbird
-import JOSE
+package import JOSE
 package import LibCrypto
 
 /// The metadata documents (RFC 8414, OpenID Connect Discovery 1.0): what is there, and no more.
 package struct DiscoveryRoutes: Sendable {
     package static let paths = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
 
-    private let answer: Response
+    private let metadata: JSONObject
+    private let revocationKeys: @Sendable () -> JSONValue?
 
-    /// - Parameter algorithms: what tokens may be signed by, the installation's own first.
-    package init(issuer: String, algorithms: [SignatureAlgorithm]) {
-        let metadata: JSONObject = [
+    /// - Parameters:
+    ///   - algorithms: what tokens may be signed by, the installation's own first.
+    ///   - revocationKeys: the JWKS of the feed. It changes where a master key leaks.
+    package init(
+        issuer: String, algorithms: [SignatureAlgorithm], revocationKeys: @escaping @Sendable () -> JSONValue?
+    ) {
+        self.revocationKeys = revocationKeys
+        metadata = [
             "issuer": .string(issuer),
             "jwks_uri": .string(issuer + "/.well-known/jwks.json"),
             "token_endpoint": .string(issuer + "/oauth2/token"),
@@ -23,8 +29,14 @@ package struct DiscoveryRoutes: Sendable {
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "Bearer"],
             "access_token_signing_alg_values_supported": .array(algorithms.map { .string($0.rawValue) }),
+            "latchkey_revocations_endpoint": .string(issuer + "/revocations"),
         ]
-        answer = Response(
+    }
+
+    private var answer: Response {
+        var metadata = metadata
+        metadata["latchkey_revocations_jwks"] = revocationKeys()
+        return Response(
             status: .ok,
             headers: [
                 .contentType: "application/json", .cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*",

@@ -41,7 +41,14 @@ package struct NodeTick: Service {
         let reading = try await list.read(on: list.pulse)
         // At a start, and for a node that slept while others narrowed the row.
         if !reading.inForce.covers(settings) { try await list.widen(by: settings) }
-        list.claim(completeAsOf: begun)
+        let age = list.age
+        list.claim(completeAsOf: begun, by: reading)
+        if let age, age >= RevocationList.staleAfter {
+            list.late.add()
+            logger.error(
+                "the tick fell behind: this node could not judge or mint", metadata: ["seconds": "\(Double(age) / 1e9)"]
+            )
+        }
         await follow(reading)
     }
 
@@ -54,6 +61,14 @@ package struct NodeTick: Service {
     }
 
     private func follow(_ reading: RevocationList.Reading) async {
+        switch reading.history {
+        case .continued: break
+        case .another: logger.error("the revocation list has another history than this node knew: it was read anew")
+        case .begun:
+            logger.error(
+                "the database has another identity (restored, cloned or failed over): the revocation list begins a new epoch"
+            )
+        }
         if let step = reading.step {
             logger.error(
                 "the database's clock was stepped: no key ripens, rotates by schedule or leaves until it has settled",

@@ -8,14 +8,27 @@ import Synchronization
 ///
 /// A revocation of this node's own is in the set before the caller hears of it; the position moves only by reading.
 package final class RevocationList: RevocationLookup {
-    private struct State {
+    /// Every revocation acknowledged anywhere before an instant is in the list up to where it was read.
+    package struct Claim: Sendable, Equatable {
+        package let asOf: BootInstant
+        /// What the database's clock read then, or less.
+        package let time: Instant
+    }
+
+    struct State {
         var set = RevocationSet()
         var position: FeedPosition?
-        /// The list's digest at `position`.
-        var digest: Bytes?
-        /// Every revocation acknowledged anywhere before this instant is in the set.
-        var completeAsOf: BootInstant?
+        var claim: Claim?
+        var log = RevocationLog()
         var latestKeyEntries = LatestKeyEntries()
+        /// How many other histories of the list were met.
+        var history = 0
+        /// Which of them `claim` is about.
+        var claimed = 0
+        var appendedAt: FeedPosition?
+        var overdueSlots = 0
+        /// Positions that were read lately, the latest last.
+        var recent: [FeedPosition] = []
 
         mutating func apply(_ entry: KeyEntry) {
             guard latestKeyEntries.admits(entry) else { return }
@@ -33,7 +46,7 @@ package final class RevocationList: RevocationLookup {
     /// For the tick alone: what it needs is never queued behind requests.
     let pulse: Database
     package let clock: NodeClock
-    private let state = Mutex(State())
+    let state = Mutex(State())
 
     package init(_ database: Database, pulse: Database, clock: NodeClock) {
         self.database = database
@@ -47,16 +60,23 @@ package final class RevocationList: RevocationLookup {
     package let appended = CounterFamily<RevocationEntry.Kind>()
     package let appendedKeys = CounterFamily<KeyEntry.Kind>()
 
+    /// Ticks that came so late that the node was stale meanwhile.
+    package let late = Counter()
+
     /// Nanoseconds since the instant as of which the set is complete; nil before the first tick.
-    package var age: Int64? { state.withLock { $0.completeAsOf }.map { BootInstant.now() - $0 } }
+    package var age: Int64? { state.withLock { $0.claim?.asOf }.map { BootInstant.now() - $0 } }
 
     package var count: Int { state.withLock { $0.set.count } }
 
+    /// Slots of the ring that should have been emptied minutes ago.
+    package var overdueSlots: Int {
+        get { state.withLock { $0.overdueSlots } }
+        set { state.withLock { $0.overdueSlots = newValue } }
+    }
+
     /// Whether the set is complete as of less than two seconds ago.
     package var isFresh: Bool {
-        state.withLock { state in
-            state.completeAsOf.map { BootInstant.now() - $0 < Self.staleAfter } ?? false
-        }
+        age.map { $0 < Self.staleAfter } ?? false
     }
 
     package func contains(tokenID: UniqueID, sessionID: UniqueID?) -> Bool {
@@ -71,11 +91,17 @@ package final class RevocationList: RevocationLookup {
         state.withLock { $0.set.contains(id) }
     }
 
+    /// Up to where this node itself has appended; its own position may be behind that until it has read.
+    package var appendedAt: FeedPosition? { state.withLock { $0.appendedAt } }
+
     /// Takes in what this node itself has just committed.
-    package func insert(_ entries: [RevocationEntry]) {
+    package func insert(_ entries: [RevocationEntry], at position: FeedPosition?) {
         for entry in entries { appended.add(entry.kind) }
         state.withLock { state in
-            for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
+            for entry in entries { state.set.insert(entry.id, expiresAt: Int64(entry.expiry)) }
+            if let position, state.appendedAt.map({ $0.epoch != position.epoch || $0.seq < position.seq }) ?? true {
+                state.appendedAt = position
+            }
         }
     }
 
@@ -85,9 +111,6 @@ package final class RevocationList: RevocationLookup {
         guard entry.kind == .kid else { return }
         state.withLock { $0.apply(entry) }
     }
-
-    /// Rounded up: the set forgets no entry before it expires.
-    private static func expiry(_ entry: RevocationEntry) -> Int64 { entry.expiresAt.seconds + 1 }
 
     /// Puts one token on the list, with its audit row. Returns once that is durable and in this node's set.
     package func revoke(tokenID: UniqueID, audit event: Event, origin: Origin) async throws(PostgresError)
@@ -99,103 +122,29 @@ package final class RevocationList: RevocationLookup {
             _ = try await readAndClaim()
             if let position { return position }
         }
-        let result = try await database.grouped(
-            RevocationSQL.append(tokenID: tokenID, audit: event.row(origin)), in: .revocations)
+        let append = RevocationSQL.append(tokenID: tokenID, audit: event.row(origin))
+        let result: ResultSet
+        do throws(PostgresError) {
+            result = try await database.grouped(append, in: .revocations)
+        } catch {
+            guard error == .unknownOutcome else { throw error }
+            // It was sent and its fate is not known. The answer rests on a commit behind it: where that finds no entry
+            // it is appended again, and a second one of the same id would change nothing.
+            _ = try await readAndClaim()
+            if contains(tokenID), let position { return position }
+            result = try await database.query(append)
+        }
         let (entries, position) = try result.appendedEntries()
         guard let position else { throw .unexpectedRowCount(0) }
-        insert(entries)
+        insert(entries, at: position)
         return position
     }
 
-    /// What one reading of the database told besides the list itself.
-    package struct Reading: Sendable {
-        /// The node's boot clock before the reading began.
-        package let begun: BootInstant
-        package let keyRingVersion: Int64
-        package let fence: Int64
-        /// The widest settings that count.
-        package let inForce: SettingsInForce
-        /// What this reading showed of the clock.
-        package let step: SteadyClock.Step?
-    }
-
-    /// Head, entries after the own position, key ring version and database time, from one snapshot, in one round trip.
-    package func read() async throws(PostgresError) -> Reading {
-        try await read(on: database)
-    }
-
-    func read(on database: Database) async throws(PostgresError) -> Reading {
-        let begun = BootInstant.now()
-        let (known, digest) = state.withLock { ($0.position, $0.digest) }
-        let results = try await database.lease { lease throws(PostgresError) in
-            try await lease.batch(
-                [
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
-                    RevocationSQL.entries(after: known?.seq ?? 0), RevocationSQL.keyEntries(after: known?.seq ?? 0),
-                    "COMMIT",
-                ], commits: .no)
-        }
-        let ended = BootInstant.now()
-        guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
-        let head = try results[1].one()
-        let position = FeedPosition(epoch: try head.decode("epoch"), seq: try head.decode("seq"))
-        var entries: [RevocationEntry] = []
-        for row in results[2].rows { entries.append(try RevocationEntry(row)) }
-        var keyEntries: [KeyEntry] = []
-        for row in results[3].rows { keyEntries.append(try KeyEntry(row)) }
-        // Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
-        // the set stays, since an id too many refuses a token and one too few accepts it.
-        // A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
-        let knownDigest = try head.decodeIfPresent("known_digest", as: Bytes.self)
-        // (Behind the beginning of an epoch nothing can have been another, and no batch tells its digest.)
-        if let known,
-            known.epoch != position.epoch || known.seq > position.seq || (known.seq > 0 && knownDigest != digest)
-        {
-            state.withLock { state in
-                state.position = nil
-                // Positions of the other history say nothing of this one's entries; the keys stay in the set.
-                state.latestKeyEntries = LatestKeyEntries()
-            }
-            return try await read(on: database)
-        }
-        let headDigest: Bytes = try head.decode("digest")
-        let inForce = try SettingsInForce(head)
-        let sample = SteadyClock.Sample(
-            raw: try head.decode("raw"), reading: try ClockReading(head), begun: begun, ended: ended)
-        let reading = Reading(
-            begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
-            step: clock.take(sample, settling: inForce.settling))
-        state.withLock { state in
-            for entry in entries { state.set.insert(entry.id, expiresAt: Self.expiry(entry)) }
-            for entry in keyEntries { state.apply(entry) }
-            // Two readings may run at once (a tick and a notification): the position never goes back.
-            if state.position?.epoch != position.epoch || state.position.map({ $0.seq < position.seq }) ?? true {
-                state.position = position
-                state.digest = headDigest
-            }
-        }
-        return reading
-    }
-
-    /// Claims that all that was acknowledged before `instant` is in the set. Only a tick may: it has proved, by a commit
-    /// of its own after `instant` and before its reading, that it reads from the living primary.
-    func claim(completeAsOf instant: BootInstant) {
-        state.withLock { state in
-            if state.completeAsOf.map({ $0 < instant }) ?? true { state.completeAsOf = instant }
-        }
-    }
-
-    /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would.
-    package func readAndClaim() async throws(PostgresError) -> Reading {
-        let begun = BootInstant.now()
-        try await database.query(RevocationSQL.proveLivingPrimary)
-        let reading = try await read()
-        claim(completeAsOf: begun)
-        return reading
-    }
-
     func removeExpired() {
-        guard let clock = clock.reading else { return }
-        state.withLock { $0.set.removeExpired(now: clock.settled.seconds) }
+        guard let now = clock.reading?.settled.seconds else { return }
+        state.withLock { state in
+            state.set.removeExpired(now: now)
+            state.log.removeExpired(now: now)
+        }
     }
 }

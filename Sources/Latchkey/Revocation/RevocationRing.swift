@@ -22,7 +22,9 @@ package struct RevocationRing: Sendable {
     }
 
     /// Empties what can be emptied; returns how many slots were.
-    package func emptySpentSlots() async throws -> Int {
+    ///
+    /// - Parameter leaving: told of each that somebody else reads or writes.
+    package func emptySpentSlots(leaving: (Int16) -> Void = { _ in }) async throws -> Int {
         let horizon = try await database.query(RevocationSQL.horizon).one()
         let slots = Self.spentSlots(now: try horizon.decode("now"), horizonSeconds: try horizon.decode("seconds"))
         var emptied = 0
@@ -31,12 +33,18 @@ package struct RevocationRing: Sendable {
             else {
                 continue
             }
-            if try await empty(slot) { emptied += 1 }
+            switch try await empty(slot) {
+            case .emptied: emptied += 1
+            case .alive: break
+            case .locked: leaving(slot)
+            }
         }
         return emptied
     }
 
-    private func empty(_ slot: Int16) async throws -> Bool {
+    private enum Emptying { case emptied, alive, locked }
+
+    private func empty(_ slot: Int16) async throws -> Emptying {
         do {
             return try await database.transaction { transaction in
                 let begun = BootInstant.now()
@@ -45,18 +53,19 @@ package struct RevocationRing: Sendable {
                 ])[1].one()
                 let sample = SteadyClock.Sample(
                     raw: try row.decode("raw"), reading: try ClockReading(row), begun: begun, ended: .now())
-                guard try row.decode("found", as: Bool.self) == false, clock.agrees(with: sample) else { return false }
+                guard try row.decode("found", as: Bool.self) == false, clock.agrees(with: sample) else { return .alive }
                 try await transaction.commit([RevocationSQL.empty(slot: slot)])
-                return true
+                return .emptied
             }
         } catch let error as PostgresError where error.sqlState == "55P03" {
-            return false  // lock_not_available: somebody reads it now; the next round will do
+            return .locked  // lock_not_available: somebody reads it now; the next round will do
         }
     }
 
     /// Rows of the last day's positions and of nodes that are gone.
     package func forgetOld() async throws {
-        try await database.query(RevocationSQL.forgetOldBatches)
+        // As many as were made in a minute, or they would pile up.
+        for _ in 0..<1000 where try await database.query(RevocationSQL.forgetOldBatches).affected < 1000 { break }
         try await database.query(RevocationSQL.forgetOldNodes)
     }
 }

@@ -20,15 +20,6 @@ package struct RevocationEntry: Sendable, Hashable {
     package let expiresAt: Instant
 }
 
-/// A point in the list. Dense, in the order of commits, within one epoch.
-package struct FeedPosition: Sendable, Hashable {
-    package let epoch: UniqueID
-    package let seq: Int64
-
-    /// The opaque word of `Latchkey-Position`.
-    package var word: String { "\(epoch.text).\(seq)" }
-}
-
 /// Every statement on the list's tables.
 package enum RevocationSQL {
     /// Common table expressions that append what a preceding `entry (ordinal bigint, kind smallint, id uuid)` holds:
@@ -61,7 +52,7 @@ package enum RevocationSQL {
 
     /// What a statement with `append` returns: a row an entry, each with the position after all of them.
     package static let appended: StaticString = """
-        SELECT stored.kind, stored.id, stored.expires_at, head.epoch, head.seq,
+        SELECT stored.kind, stored.id, stored.expires_at, head.epoch, head.seq, head.digest,
                pg_notify('latchkey_revocations', '') IS NULL AS notified
         FROM stored, head
         """
@@ -78,18 +69,33 @@ package enum RevocationSQL {
     static func head(known: Int64?) -> Query {
         """
         SELECT epoch, seq, digest, c.raw, c.steady, c.settled, (SELECT version FROM key_ring) AS ring, i.fence,
-               \(literal: inForce),
+               \(literal: inForce), \(literal: identities),
                CASE WHEN seq = \(known) THEN digest
                     ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(known)) END AS known_digest
         FROM feed_head, installation i, steady_clock() AS c
         """
     }
 
-    static func entries(after seq: Int64) -> Query {
+    /// In their order, as many as one reading takes at once.
+    ///
+    /// - Parameter end: nil: up to the head, in the head's own snapshot.
+    static func entries(after seq: Int64, through end: Int64? = nil, limit: Int64) -> Query {
         """
-        SELECT kind, id, expires_at
+        SELECT seq, kind, id, expires_at
         FROM revocation_entries
-        WHERE seq > \(seq) AND expires_at > (SELECT settled FROM steady_clock())
+        WHERE seq > \(seq) AND seq <= COALESCE(\(end), 9223372036854775807)
+          AND expires_at > (SELECT settled FROM steady_clock())
+        ORDER BY seq
+        LIMIT \(limit)
+        """
+    }
+
+    /// What the list's digest was at `seq`, within the last day; no row where no batch ended there.
+    static func digest(at seq: Int64) -> Query {
+        """
+        SELECT digest
+        FROM feed_batches
+        WHERE seq = \(seq) AND at > clock_timestamp() - interval '24 hours'
         """
     }
 
@@ -156,7 +162,7 @@ extension ResultSet {
         var position: FeedPosition?
         for row in rows {
             entries.append(try RevocationEntry(row))
-            position = FeedPosition(epoch: try row.decode("epoch"), seq: try row.decode("seq"))
+            if position == nil { position = try FeedPosition(row) }
         }
         return (entries, position)
     }

@@ -52,7 +52,7 @@ extension RevocationSQL {
             SELECT seq, \(kind.rawValue), \(keyID) FROM head
             RETURNING seq, kind, kid
         )
-        SELECT stored.seq AS entry, stored.kind, stored.kid, head.epoch, head.seq,
+        SELECT stored.seq AS entry, stored.kind, stored.kid, head.epoch, head.seq, head.digest,
                pg_notify('latchkey_revocations', '') IS NULL AS notified
         FROM stored, head
         """
@@ -61,7 +61,7 @@ extension RevocationSQL {
     /// What stands of a key, as `append` told it, with the head's position of now; no row where it never was on the list.
     static func latest(keyID: String) -> Query {
         """
-        SELECT r.seq AS entry, r.kind, r.kid, head.epoch, head.seq
+        SELECT r.seq AS entry, r.kind, r.kid, head.epoch, head.seq, head.digest
         FROM (SELECT seq, kind, kid FROM revoked_keys WHERE kid = \(keyID) ORDER BY seq DESC LIMIT 1) AS r,
              feed_head AS head
         """
@@ -82,12 +82,5 @@ extension KeyEntry {
     init(_ row: ResultSet.Row) throws(PostgresError) {
         guard let kind = Kind(rawValue: try row.decode("kind")) else { throw .undecodable(column: "kind") }
         self.init(kind: kind, keyID: try row.decode("kid"), seq: try row.decode("entry"))
-    }
-}
-
-extension FeedPosition {
-    /// Of a row with the head's `epoch` and `seq`.
-    init(_ row: ResultSet.Row) throws(PostgresError) {
-        self.init(epoch: try row.decode("epoch"), seq: try row.decode("seq"))
     }
 }

@@ -47,9 +47,14 @@ extension Sessions {
     private func endIfLive(
         _ which: SessionEndSQL.Which, cause: EndCause, reason: String?, origin: Origin
     ) async throws -> FeedPosition? {
-        let grouped = try await database.grouped(
-            SessionEndSQL.end(which, .skipLocked, cause: cause, reason: reason, origin: origin), in: .revocations)
-        if let position = try take(grouped, ended: cause) { return position }
+        do {
+            let grouped = try await database.grouped(
+                SessionEndSQL.end(which, .skipLocked, cause: cause, reason: reason, origin: origin), in: .revocations)
+            if let position = try take(grouped, ended: cause) { return position }
+        } catch PostgresError.unknownOutcome {
+            // It may have been committed, or be on its way: then the wait for the row ends with it, and the answer rests
+            // on a commit behind it.
+        }
         // Locked by a refresh, or ended already. The wait is for the row; where it has ended meanwhile, its entry is in
         // what is read next.
         let alone = try await database.query(
@@ -63,7 +68,7 @@ extension Sessions {
     func take(_ result: ResultSet, ended cause: EndCause, epochs: Int = 0) throws -> FeedPosition? {
         let (entries, position) = try result.appendedEntries()
         metrics.ended.add(cause, max(0, entries.count { $0.kind == .sid } - epochs))
-        revocations.insert(entries)
+        revocations.insert(entries, at: position)
         return position
     }
 

@@ -56,7 +56,7 @@ extension Sessions {
         case .ended(let entries, let cause, let decision):
             metrics.refreshes.add(decision)
             metrics.ended.add(cause, entries.count)
-            revocations.insert(entries)
+            revocations.insert(entries, at: nil)
             logger.warning(
                 "a session ended: a refresh token came that must not exist any more",
                 metadata: ["sid": "\(entries.first?.id.text ?? "")", "cause": "\(cause.rawValue)"])

@@ -8,7 +8,7 @@ struct FolderTests {
     /// From bottom to top. Those on one floor may use each other only as `sideways` says.
     private static let floors: [[String]] = [
         ["Schema", "Events", "Metrics", "HTTP"], ["Revocation"], ["Keys", "Users", "Clients"], ["Tokens", "Guesses"],
-        ["Sessions"], ["OAuth"], ["Administration"], ["Operations"], [""],
+        ["Sessions"], ["OAuth"], ["Feed"], ["Administration"], ["Operations"], [""],
     ]
 
     /// A request's context says where an act came from, and the outermost middleware counts.
@@ -66,7 +66,7 @@ struct FolderTests {
         "clients": "Clients", "sessions": "Sessions", "key_ring": "Keys", "signing_keys": "Keys",
         "master_keys": "Keys",
         "verifiers": "Keys", "minted_tokens": "Keys",
-        "audit_events": "Events", "guess_buckets": "Guesses", "guess_devices": "Guesses",
+        "audit_events": "Events", "feed_key": "Feed", "guess_buckets": "Guesses", "guess_devices": "Guesses",
     ]
 
     /// The functions of the migrations, each with the tables that it, or one made before it that it calls, writes.

@@ -86,7 +86,7 @@ import Testing
             let again = try await compromise(kid, node, try await scene.administrator())
             #expect(again.status == 202)
             #expect(again.json["already_compromised"] == true)
-            #expect(again.header("latchkey-position")?.hasSuffix(".1") == true)
+            #expect(again.header("latchkey-position").flatMap { FeedPosition(word: $0) }?.seq == 1)
             #expect(try await scene.entries(kid) == [3])
             #expect(try await it.audited("key.compromised", "key:\(kid)") == 1)
         }

@@ -19,7 +19,7 @@ import Testing
             let answer = try await scene.compromise(kid)
             #expect(answer.status == 202)
             #expect(answer.header("cache-control") == "no-store")
-            #expect(answer.header("latchkey-position")?.hasSuffix(".1") == true)
+            #expect(answer.header("latchkey-position").flatMap { FeedPosition(word: $0) }?.seq == 1)
             #expect(answer["state"] == "compromised")
             #expect(answer.json["already_compromised"] == false)
             let next = try #require(answer.json["signs_next"]?.object)

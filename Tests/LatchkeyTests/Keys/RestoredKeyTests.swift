@@ -17,7 +17,7 @@ import Testing
             let answer = try await scene.restore(kid)
             #expect(answer.status == 200)
             #expect(answer["state"] == "retired")
-            #expect(answer.header("latchkey-position")?.hasSuffix(".2") == true)
+            #expect(answer.header("latchkey-position").flatMap { FeedPosition(word: $0) }?.seq == 2)
             #expect(try await it.node.admits(tokens), "at once where it was asked for")
             #expect(try await becomesTrue { try await it.nodes[1].admits(tokens) })
             #expect(try follower.admits(tokens))

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Latchkey
 
-@Suite struct VerifierTests {
+@Suite struct SeenVerifierTests {
     static let day: Int64 = 86_400
 
     /// Seconds since it came, what it holds, and whether a rotation to "b" waits for it.
@@ -19,7 +19,7 @@ import Testing
         age: Int64, kids: [String], isWaitedFor: Bool
     ) {
         let now = Instant(seconds: 1_790_000_000)
-        let verifier = Verifier(name: "orders", seenAt: now - age, fetches: 1, kids: kids, source: .report)
-        #expect(Verifier.without("b", among: [verifier], now: now) == (isWaitedFor ? [verifier] : []))
+        let verifier = SeenVerifier(name: "orders", seenAt: now - age, fetches: 1, kids: kids, source: .report)
+        #expect(SeenVerifier.without("b", among: [verifier], now: now) == (isWaitedFor ? [verifier] : []))
     }
 }

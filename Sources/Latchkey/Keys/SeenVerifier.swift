@@ -3,7 +3,7 @@ package import Postgres
 
 /// A service that fetches the JWKS and names itself. What it says is believed for looking and for waiting alone: anybody
 /// may send it.
-package struct Verifier: Sendable, Equatable {
+package struct SeenVerifier: Sendable, Equatable {
     package enum Source: Sendable {
         /// It said which keys it holds.
         case report
@@ -34,7 +34,7 @@ package struct Verifier: Sendable, Equatable {
     }
 
     /// Those that are still about and do not hold the key.
-    package static func without(_ kid: String, among verifiers: [Verifier], now: Instant) -> [Verifier] {
+    package static func without(_ kid: String, among verifiers: [SeenVerifier], now: Instant) -> [SeenVerifier] {
         verifiers.filter { $0.seenAt > now - goneAfter && !$0.holds(kid) }
     }
 }

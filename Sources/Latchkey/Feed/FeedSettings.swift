@@ -1,0 +1,16 @@
+/// Who may read the revocation feed, and how many at once.
+package struct FeedSettings: Sendable {
+    package var access: FeedAccess
+    /// Streams and held answers of one node.
+    package var followers: Int
+}
+
+package enum FeedAccess: String, Sendable, CaseIterable {
+    case everyone
+    /// Whoever authenticates as a confidential client.
+    case clients
+    /// Such a client, registered with the scope `revocations`.
+    case verifiers
+
+    package static let scope = "revocations"
+}

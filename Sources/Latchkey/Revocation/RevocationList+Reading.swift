@@ -1,0 +1,186 @@
+import JOSE
+import LatchkeyVerifier
+package import Postgres
+import Synchronization
+
+/// Reading the list from the database: head, entries behind the own position, key ring version and database time.
+extension RevocationList {
+    /// What one reading of the database told besides the list itself.
+    package struct Reading: Sendable {
+        /// What the reading showed of the list's history.
+        package enum History: Sendable {
+            case continued
+            /// The list is not the one that was read before: it was read from its start.
+            case another
+            /// The database is not the one that the list was of: it begins a new epoch.
+            case begun
+        }
+
+        /// The node's boot clock before the reading began.
+        package let begun: BootInstant
+        package let keyRingVersion: Int64
+        package let fence: Int64
+        /// The widest settings that count.
+        package let inForce: SettingsInForce
+        /// What this reading showed of the clock.
+        package let step: SteadyClock.Step?
+        package fileprivate(set) var history: History
+        fileprivate let sample: SteadyClock.Sample
+        /// Which of the histories that this node has met.
+        fileprivate let number: Int
+
+        /// What the database's clock read at an earlier instant of the boot clock, or less: it was read before the answer
+        /// came.
+        func time(at instant: BootInstant) -> Instant {
+            Instant(microseconds: sample.raw.microseconds - max(0, sample.ended - instant) / 1000)
+        }
+    }
+
+    /// Entries that one statement reads at most; a node that has just started may have millions to read.
+    static let page: Int64 = 20_000
+    /// Nanoseconds for those behind the first page.
+    private static let pagesTimeout: Int64 = 60_000_000_000
+    private static let recentPositions = 1024
+
+    /// From one snapshot, in one round trip.
+    package func read() async throws(PostgresError) -> Reading {
+        try await read(on: database)
+    }
+
+    func read(on database: Database) async throws(PostgresError) -> Reading {
+        let begun = BootInstant.now()
+        let (known, history) = state.withLock { ($0.position, $0.history) }
+        let results = try await database.lease { lease throws(PostgresError) in
+            try await lease.batch(
+                [
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
+                    RevocationSQL.entries(after: known?.seq ?? 0, limit: Self.page),
+                    RevocationSQL.keyEntries(after: known?.seq ?? 0), "COMMIT",
+                ], commits: .no)
+        }
+        let ended = BootInstant.now()
+        guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
+        let head = try results[1].one()
+        let position = try FeedPosition(head)
+        let continuity = try self.continuity(of: known, with: position, head)
+        let inForce = try SettingsInForce(head)
+        let identity = HistoryIdentity.decide(
+            stored: try head.decodeIfPresent("identity", as: String.self).map { HistoryIdentity($0) },
+            present: HistoryIdentity(try head.decode("present_identity")), failover: inForce.failover,
+            standbys: try head.decode("standbys"), continuity: continuity)
+        if identity != .same {
+            try await database.query(RevocationSQL.settle(identity))
+            var reading = try await read(on: database)
+            if identity == .begin { reading.history = .begun }
+            return reading
+        }
+        if continuity == .broken {
+            forget(history)
+            var reading = try await read(on: database)
+            if reading.history == .continued { reading.history = .another }
+            return reading
+        }
+        // Behind the first page other snapshots do: entries up to a head that was read stay what they are.
+        var page = results[2]
+        var last = try take(page, results[3], of: history)
+        while page.count == Self.page, let seq = last {
+            page = try await database.lease(timeout: Self.pagesTimeout) { lease throws(PostgresError) in
+                try await lease.query(RevocationSQL.entries(after: seq, through: position.seq, limit: Self.page))
+            }
+            last = try take(page, nil, of: history)
+        }
+        let sample = SteadyClock.Sample(
+            raw: try head.decode("raw"), reading: try ClockReading(head), begun: begun, ended: ended)
+        let reading = Reading(
+            begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
+            step: clock.take(sample, settling: inForce.settling), history: .continued, sample: sample,
+            number: history)
+        guard move(to: position, of: history) else { return try await read(on: database) }
+        return reading
+    }
+
+    /// Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
+    /// the set stays, since an id too many refuses a token and one too few accepts it.
+    /// A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
+    private func continuity(
+        of known: FeedPosition?, with position: FeedPosition, _ head: ResultSet.Row
+    ) throws(PostgresError) -> HistoryIdentity.Continuity {
+        guard let known else { return .continued }
+        let digest = try head.decodeIfPresent("known_digest", as: Bytes.self)
+        // (Behind the beginning of an epoch nothing can have been another, and no batch tells its digest.)
+        let isSame = known.epoch == position.epoch && known.seq <= position.seq && (known.seq == 0 || known.has(digest))
+        return isSame ? .continued : .broken
+    }
+
+    /// - Parameter history: who has met another one meanwhile has forgotten already.
+    private func forget(_ history: Int) {
+        state.withLock { state in
+            guard state.history == history else { return }
+            state.history += 1
+            state.position = nil
+            state.recent = []
+            state.log = RevocationLog()
+            // Positions of the other history say nothing of this one's entries; the keys stay in the set.
+            state.latestKeyEntries = LatestKeyEntries()
+        }
+    }
+
+    /// - Parameter history: another one was met since the reading began: what it read is of no use.
+    /// - Returns: the last entry's position.
+    private func take(
+        _ entries: ResultSet, _ keyEntries: ResultSet?, of history: Int
+    ) throws(PostgresError) -> Int64? {
+        var ids: [(seq: Int64, entry: RevocationEntry)] = []
+        ids.reserveCapacity(entries.count)
+        for row in entries.rows { ids.append((try row.decode("seq"), try RevocationEntry(row))) }
+        var keys: [KeyEntry] = []
+        for row in keyEntries.map({ Array($0.rows) }) ?? [] { keys.append(try KeyEntry(row)) }
+        state.withLock { state in
+            for (seq, entry) in ids {
+                state.set.insert(entry.id, expiresAt: Int64(entry.expiry))
+                if state.history == history { state.log.append(entry, at: seq) }
+            }
+            for entry in keys where state.history == history {
+                state.apply(entry)
+                state.log.append(entry)
+            }
+        }
+        return ids.last?.seq
+    }
+
+    /// Two readings may run at once (a tick and a notification): the position never goes back.
+    /// - Returns: false where another history was met since the reading began.
+    private func move(to position: FeedPosition, of history: Int) -> Bool {
+        state.withLock { state in
+            guard state.history == history, state.position.map({ $0.epoch == position.epoch }) ?? true else {
+                return false
+            }
+            if state.position.map({ $0.seq < position.seq }) ?? true {
+                state.position = position
+                state.recent.append(position)
+                if state.recent.count > Self.recentPositions { state.recent.removeFirst() }
+            }
+            return true
+        }
+    }
+
+    /// Claims that all that was acknowledged before `instant` is in the set. Only a tick may: it has proved, by a commit
+    /// of its own after `instant` and before its reading, that it reads from the living primary.
+    func claim(completeAsOf instant: BootInstant, by reading: Reading) {
+        let claim = Claim(asOf: instant, time: reading.time(at: instant))
+        state.withLock { state in
+            guard state.claim.map({ $0.asOf < instant }) ?? true else { return }
+            state.claim = claim
+            state.claimed = reading.number
+        }
+    }
+
+    /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would.
+    package func readAndClaim() async throws(PostgresError) -> Reading {
+        let begun = BootInstant.now()
+        try await database.query(RevocationSQL.proveLivingPrimary)
+        let reading = try await read()
+        claim(completeAsOf: begun, by: reading)
+        return reading
+    }
+}

@@ -1,0 +1,67 @@
+/// Reads messages as they come in, verifies each, and hands it to the set.
+struct FeedReader: Sendable {
+    static let binaryType = "application/vnd.latchkey.revocations"
+
+    let verifier: FeedVerifier
+    let revocations: FollowedSet
+    let clocks: Clocks
+    let metrics: VerifierMetrics
+
+    /// One message in its binary form.
+    func readMessage(
+        _ pieces: IssuerClient.Pieces, answering request: FollowerState.Request
+    ) async throws {
+        var parser = BinaryMessageParser()
+        for try await piece in pieces { try parser.feed(piece) }
+        let (signature, entries) = try parser.finish()
+        try await take(signature, entries, answering: request)
+    }
+
+    /// The events of a stream. Returns where a new anchor is due; throws at its end.
+    func readStream(
+        _ pieces: IssuerClient.Pieces, answering first: FollowerState.Request
+    ) async throws {
+        var parser = EventStreamParser()
+        var staged = StagedEntries()
+        var request: FollowerState.Request? = first
+        for try await piece in pieces {
+            for event in try parser.feed(piece) {
+                switch try FeedEvent(event) {
+                case .part(let entries):
+                    try Self.stage(entries, in: &staged)
+                case .message(let signature, let entries):
+                    try Self.stage(entries, in: &staged)
+                    try await take(signature, staged, answering: request)
+                    staged = StagedEntries()
+                    request = nil
+                case .stale:
+                    // Another node may know more.
+                    if case .stale = revocations.ground(clocks.read()).freshness {
+                        throw FetchFailure.malformed("the node cannot tell how fresh it is")
+                    }
+                case .resync: throw FeedFault.resync
+                case .unknown: break
+                }
+            }
+            if request == nil, revocations.follower.needsAnchor(clocks.read()) { return }
+        }
+        throw FetchFailure.ended
+    }
+
+    private static func stage(_ entries: [FeedEntry], in staged: inout StagedEntries) throws(FeedFault) {
+        var octets: [UInt8] = []
+        for entry in entries {
+            try staged.append(entry)
+            entry.write(to: &octets)
+        }
+        staged.digest(octets[...])
+    }
+
+    private func take(
+        _ signature: [UInt8], _ entries: StagedEntries, answering request: FollowerState.Request?
+    ) async throws(FeedFault) {
+        let claims = try verifier.verify(signature, over: entries)
+        try await revocations.take(claims, entries, answering: request, clocks: clocks)
+        metrics.message(claims)
+    }
+}
