@@ -12,8 +12,8 @@ PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libs
 	tzdata \
 	g++ libc6-dev libcurl4 libedit2 libncurses6 libsqlite3-0 libxml2 zlib1g-dev
 
-# A stranger's JWT libraries, which the tests verify our tokens with.
-PYTHON_PACKAGES := 'PyJWT[crypto]==2.15.1' Authlib==1.9.9 requests==2.34.2
+# A stranger's JWT libraries, which the tests verify our tokens with, and what the Python client's tests need.
+PYTHON_PACKAGES := 'PyJWT[crypto]==2.15.1' Authlib==1.9.9 requests==2.34.2 Flask==3.1.2 pytest==8.4.2
 VENV := .build/venv-tests
 
 # PostgreSQL from elsewhere than Debian serves as well.
@@ -73,7 +73,7 @@ swift: deps
 python: deps
 	@wanted="$(PYTHON_PACKAGES)"
 	if [ "$$(cat $(VENV)/wanted 2>/dev/null || true)" != "$$wanted" ]; then
-		echo 'python: a virtual environment with PyJWT, Authlib and requests for the tests (about 10 s, once)'
+		echo 'python: a virtual environment with PyJWT, Authlib, Flask and pytest for the tests (about 10 s, once)'
 		rm -rf $(VENV)
 		python3 -m venv $(VENV)
 		$(VENV)/bin/python -m pip --quiet --disable-pip-version-check install $(PYTHON_PACKAGES)
@@ -103,6 +103,9 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	# Apart: whole processes with deadlines of their own, which hundreds of other tests on the same cores would miss.
 	echo 'test: running the tests of the command (two minutes)'
 	$(RUN_TESTS) 2 --filter '^LatchkeyCLITests'
+	echo 'test: running the tests of the Python client against the service (a minute)'
+	export LATCHKEY_BINARY="$$(swift build --show-bin-path)/latchkey"
+	cd clients/python && "$$LATCHKEY_TEST_PYTHON" -B -m pytest -q -p no:cacheprovider
 
 ROTATIONS := 100
 drill-keys: swift python ## rotates keys under load in real time, killing nodes; ROTATIONS=100 takes 5 minutes

@@ -13,10 +13,11 @@ extension Request {
     /// - Parameters:
     ///   - context: knows the connection.
     ///   - limit: in bytes.
+    ///   - admit: asked before any task is made: what it throws in a flood costs little more than the reading.
     ///   - operation: gets this request with its body in memory.
-    /// - Throws: `Rejection.bodyTooLarge`, `CancellationError` where the caller has gone, what `operation` throws.
+    /// - Throws: `Rejection.bodyTooLarge`, `CancellationError` where the caller has gone, what `admit` and `operation` throw.
     package func whileCallerWaits(
-        on context: LatchkeyRequestContext, limit: Int = JSONBody.defaultLimit,
+        on context: LatchkeyRequestContext, limit: Int = JSONBody.defaultLimit, admit: () throws -> Void = {},
         _ operation: @escaping @Sendable (Request) async throws -> Response
     ) async throws -> Response {
         // A body that says itself that it is too long is not waited for.
@@ -29,6 +30,7 @@ extension Request {
         } catch is NIOTooManyBytesError {
             throw Rejection.bodyTooLarge(limit: limit)
         }
+        try admit()
         let request = read
         let task = Task { try await operation(request) }
         let channel = context.channel

@@ -29,7 +29,7 @@ package struct SessionRoutes: Sendable {
 
     @Sendable
     private func logIn(_ request: Request, context: LatchkeyRequestContext) async throws -> Response {
-        try await request.whileCallerWaits(on: context) { request in
+        try await request.whileCallerWaits(on: context, admit: sessions.admitLogIn) { request in
             let body = try await JSONBody(request)
             let tokens = try await sessions.metrics.counted {
                 try await sessions.logIn(

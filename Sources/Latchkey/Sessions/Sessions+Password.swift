@@ -10,6 +10,18 @@ extension Sessions {
         let device: DeviceToken?
     }
 
+    /// Refuses a log in that could not be hashed before anything is done for it.
+    ///
+    /// - Throws: `Rejection.overloaded`.
+    func admitLogIn() throws {
+        do {
+            try users.hasher.requireRoom()
+        } catch {
+            metrics.logIns.add(.overloaded)
+            throw Rejection(error)
+        }
+    }
+
     /// The one way to a password, for every door that takes one: a guess's slot, the credentials, the hash (no connection
     /// held meanwhile), and then `open`. The slot is given back where the password was right, where it was not looked at
     /// (503) and where the caller hung up before that; a wrong one keeps it.
