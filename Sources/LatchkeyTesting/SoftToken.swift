@@ -118,8 +118,7 @@ package struct SoftToken: Sendable {
         for object in try objects() {
             // It is named until its readers are let go.
             let pipe = object + ".pipe"
-            try FileManager.default.linkItem(atPath: object, toPath: pipe)
-            guard rename(object + ".kept", object) == 0 else { throw CannotMake(description: "\(object) stays away") }
+            guard link(object, pipe) == 0, rename(object + ".kept", object) == 0 else { throw CannotMake(description: "\(object) stays away") }
             let descriptor = open(pipe, O_RDWR | O_NONBLOCK | O_CLOEXEC)
             guard descriptor >= 0 else { throw CannotMake(description: "\(pipe) cannot be opened") }
             close(descriptor)
@@ -128,7 +127,7 @@ package struct SoftToken: Sendable {
     }
 
     private func objects() throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".object") }
+        try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".object") && $0 != "token.object" }
             .map { "\(folder)/\($0)" }
     }
 
