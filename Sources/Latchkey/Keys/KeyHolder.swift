@@ -24,7 +24,7 @@ extension SecurityToken {
 
     /// How long whoever asked for an access token waits for its signature: the answer is a 503 within two seconds of the
     /// request, statements and all.
-    package static let callersPatience: Duration = .milliseconds(1500)
+    static let callersPatience: Duration = .milliseconds(1500)
 
     /// Why the key of a row cannot sign, as far as the last calls told; nil: nothing is known.
     func failure(of kid: String) -> SecurityTokenError? { failure(of: Self.id(of: kid)) }

@@ -15,7 +15,7 @@ func onOwnThread<R: Sendable>(
     let answer = FirstAnswer<R>()
     return try await withTaskCancellationHandler {
         try await withCheckedThrowingContinuation { continuation in
-            answer.await(continuation, within: limit)
+            answer.wait(continuation, within: limit)
             Thread { answer.give(Result { try work() }) }.start()
         }
     } onCancel: {
@@ -45,7 +45,7 @@ final class FirstAnswer<R: Sendable>: Sendable {
         }
     }
 
-    func await(_ continuation: CheckedContinuation<R, any Error>, within limit: Duration) {
+    func wait(_ continuation: CheckedContinuation<R, any Error>, within limit: Duration) {
         let early: Result<R, any Error>? = state.withLock { state in
             if case .early(let result) = state {
                 state = .given

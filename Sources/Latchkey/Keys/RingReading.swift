@@ -1,5 +1,5 @@
 import LibCrypto
-import Postgres
+package import Postgres
 
 /// What a decision on the keys rests on, from one reading of the database: the keys, the clock, and the settings in force.
 package struct RingReading: Sendable {

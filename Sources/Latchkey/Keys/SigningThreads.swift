@@ -54,7 +54,7 @@ package final class SigningThreads: Sendable {
                         refuse: { continuation.resume(throwing: Overloaded()) }))
             }
             let answer = FirstAnswer<R>()
-            answer.await(continuation, within: patience)
+            answer.wait(continuation, within: patience)
             add(
                 Job(
                     // The token is not asked for what nobody waits for any more.

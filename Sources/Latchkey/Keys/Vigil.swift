@@ -1,5 +1,3 @@
-import Postgres
-
 /// Whether a process has watched the nodes' ticks for long enough to tell which of them are no more. Pure.
 ///
 /// Behind an outage of the database the first node that ticks again finds all others silent for as long as that lasted:

@@ -1,5 +1,5 @@
 import JOSE
-import Postgres
+package import Postgres
 
 /// The statements on `node_ticks` and `installation`.
 extension RevocationSQL {

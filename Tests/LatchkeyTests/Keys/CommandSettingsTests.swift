@@ -19,7 +19,7 @@ import Testing
             try await node(it) { try await Node($0).prepare() }
             try await body(it)
             // What is missing is made by a node in the end.
-            try await node(it) { node in
+            try await node(it) { node async throws in
                 #expect(
                     try await becomesTrue {
                         try await node.signingKeys.carryOutDue(origin: Self.origin)
@@ -83,8 +83,8 @@ import Testing
                 SET created_at = created_at - interval '1 day', published_at = published_at - interval '1 day',
                     activates_at = activates_at - interval '1 day'
                 """)
-            try await command(it, with: { $0.keys.rotationInterval = 900 }) {
-                #expect(try await $0.signingKeys.carryOutDue(origin: Self.origin) == [])
+            try await command(it, with: { $0.keys.rotationInterval = 900 }) { it async throws in
+                #expect(try await it.signingKeys.carryOutDue(origin: Self.origin) == [])
             }
         }
     }

@@ -70,7 +70,7 @@ import Testing
             for await isLate in group { #expect(isLate) }
         }
         gate.open(2)
-        #expect(try await becomes { try? await threads.run { 7 } } == 7)
+        #expect(await becomes { try? await threads.run { 7 } } == 7)
         // Those that waited behind them were never begun: nobody waits for what they would have come to.
         #expect(gate.entered.withLock { $0 } == 2)
     }

@@ -152,7 +152,10 @@ struct TokenHeldKeyTests {
             // A fourth one, retired and long out of the JWKS.
             let gone = try await keys.rotate(
                 from: try await KeyAdministration(keys, use: installation.keyUse).signer(), reason: nil, origin: origin)
-            guard case .rotate(let old, let new, _) = gone else { return Issue.record("\(gone)") }
+            guard case .rotate(let old, let new, _) = gone else {
+                Issue.record("\(gone)")
+                return
+            }
             try await it.database.batch([
                 "UPDATE signing_keys SET activates_at = activates_at - interval '1 day' WHERE kid IN (\(old), \(new))",
                 """
@@ -163,7 +166,7 @@ struct TokenHeldKeyTests {
                 """,
             ])
             #expect(try soft.objectCount() == 2 * 4)
-            func left() async throws -> Bool {
+            @Sendable func left() async throws -> Bool {
                 try await it.database.query("SELECT left_in_token FROM signing_keys WHERE kid = \(old)").one()
                     .decode("left_in_token")
             }
@@ -212,7 +215,10 @@ struct TokenHeldKeyTests {
             let rotation = try await KeyCompromises(
                 keys, ring: it.node.installation.ring, revocations: it.node.installation.revocations
             ).foresee(signer)
-            guard case .compromise(let change) = rotation.decision else { return Issue.record("\(rotation.decision)") }
+            guard case .compromise(let change) = rotation.decision else {
+                Issue.record("\(rotation.decision)")
+                return
+            }
             #expect(change.takeover?.kid != standby.kid)
         }
     }

@@ -1,4 +1,5 @@
 import JOSE
+import LibCrypto
 import Postgres
 import Testing
 
