@@ -239,10 +239,15 @@ CREATE TABLE public.installation (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     longest_max_age bigint DEFAULT 0 NOT NULL,
     failover text DEFAULT 'lossy'::text NOT NULL,
+    rotation_interval bigint,
+    signing_algorithm text,
+    keys_held_by text,
     CONSTRAINT installation_failover_is_known CHECK ((failover = ANY (ARRAY['lossy'::text, 'synchronous'::text]))),
     CONSTRAINT installation_fence_fits_32_bits CHECK (((fence >= 1) AND (fence <= '4294967295'::bigint))),
     CONSTRAINT installation_is_one_row CHECK (single),
-    CONSTRAINT installation_longest_access_token_is_positive CHECK ((longest_access_token > 0))
+    CONSTRAINT installation_keys_held_by_is_known CHECK ((keys_held_by = ANY (ARRAY['database'::text, 'token'::text]))),
+    CONSTRAINT installation_longest_access_token_is_positive CHECK ((longest_access_token > 0)),
+    CONSTRAINT installation_tells_how_keys_are_made_whole CHECK ((num_nulls(rotation_interval, signing_algorithm, keys_held_by) = ANY (ARRAY[0, 3])))
 );
 CREATE TABLE public.key_ring (
     single boolean DEFAULT true NOT NULL,
@@ -848,12 +853,14 @@ CREATE TABLE public.signing_keys (
     leaves_at timestamp with time zone,
     held_by text DEFAULT 'database'::text NOT NULL,
     first_sealed_under smallint,
+    left_in_token boolean DEFAULT false NOT NULL,
     CONSTRAINT signing_key_is_published_before_it_signs CHECK (((activates_at IS NULL) OR (published_at IS NOT NULL))),
     CONSTRAINT signing_key_leaves_after_it_retires CHECK (((removed_at IS NULL) OR (removed_at >= retires_at))),
     CONSTRAINT signing_key_parts_after_it_retires CHECK (((leaves_at IS NULL) OR (leaves_at >= retires_at))),
     CONSTRAINT signing_key_retires_after_it_activates CHECK (((retires_at IS NULL) OR (retires_at >= activates_at))),
     CONSTRAINT signing_keys_held_by_is_known CHECK ((held_by = ANY (ARRAY['database'::text, 'token'::text]))),
-    CONSTRAINT signing_keys_in_a_token_are_not_sealed_here CHECK (((held_by = 'database'::text) OR (sealed IS NULL)))
+    CONSTRAINT signing_keys_in_a_token_are_not_sealed_here CHECK (((held_by = 'database'::text) OR (sealed IS NULL))),
+    CONSTRAINT signing_keys_left_in_a_token_are_wiped CHECK (((NOT left_in_token) OR ((sealed IS NULL) AND (held_by = 'database'::text))))
 );
 CREATE TABLE public.user_roles (
     user_id uuid NOT NULL,

@@ -32,11 +32,13 @@ package struct Installation: Sendable {
     package let tokens: TokenRevocation
     package let audit: AuditLog
     let upgrades: PasswordUpgrades
-    let signing: SigningThreads
+    private let signing: SigningThreads
+    /// nil where no token is set.
+    private let tokenSigning: SigningThreads?
     let logger: Logger
 
     /// Opens no connection yet.
-    package init(_ settings: Settings, masterKeys: MasterKeys, logger: Logger) {
+    package init(_ settings: Settings, as role: ProcessRole = .node, masterKeys: MasterKeys, logger: Logger) {
         self.settings = settings
         self.logger = logger
         node = .version7(
@@ -69,14 +71,14 @@ package struct Installation: Sendable {
                 return keys.isVoid(version) ? .retired : .unknown
             })
         self.clients = clients
-        let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
-            database, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
+            database, as: role, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
             algorithm: settings.signingAlgorithm,
-            token: token, alsoInUse: { try await clients.algorithms().intersection(possible) })
+            token: token, alsoInUse: { try await clients.algorithms() })
         compromises = KeyCompromises(signingKeys, ring: ring, revocations: revocations)
         keyUse = KeyUse(database, clock: clock, logger: logger)
         signing = SigningThreads()
+        tokenSigning = token.map { _ in SigningThreads(patience: SecurityToken.callersPatience) }
         let hasher = PasswordHasher(
             .init(
                 parameters: settings.argon2, memoryBudgetKiB: settings.hashingMemoryKiB,
@@ -89,7 +91,8 @@ package struct Installation: Sendable {
         roles = Roles(database)
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
-            ring: ring, use: keyUse, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
+            ring: ring, use: keyUse, threads: signing, tokenThreads: tokenSigning ?? signing, issuer: settings.issuer,
+            lifetime: settings.accessTokenTTL)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)
@@ -107,6 +110,9 @@ package struct Installation: Sendable {
 
     package var masterKeys: MasterKeys { masterKeyRing.keys }
 
+    /// What signs access tokens.
+    var signers: [SigningThreads] { [signing] + (tokenSigning.map { [$0] } ?? []) }
+
     package var migrator: Migrator { Migrator(database, Migrations.all) }
 
     /// Reads list and keys once, for a command that judges a token without being a node.
@@ -117,7 +123,7 @@ package struct Installation: Sendable {
     /// Ends threads and connections.
     package func close() {
         users.hasher.shutdown()
-        signing.shutDown()
+        for threads in signers { threads.shutDown() }
         database.shutDown()
         pulse.shutDown()
     }

@@ -90,11 +90,11 @@ struct MetricsRoutes: Sendable {
         page.family("latchkey_hashing_refused_total", .counter, "Hashes refused because they would have come too late.")
         page.sample(hasher.counted.refused.reading)
         page.family("latchkey_signatures_total", .counter, "Access tokens signed.")
-        page.sample(installation.signing.signed.reading)
+        page.sample(installation.signers.reduce(0) { $0 + $1.signed.reading })
         page.family("latchkey_signatures_waiting", .gauge, "Access tokens that wait for their signature.")
-        page.sample(installation.signing.waitingCount)
+        page.sample(installation.signers.reduce(0) { $0 + $1.waitingCount })
         page.family("latchkey_signatures_refused_total", .counter, "Signatures refused because too many waited.")
-        page.sample(installation.signing.refused.reading)
+        page.sample(installation.signers.reduce(0) { $0 + $1.refused.reading })
     }
 
     /// Nothing where this node shuts down.

@@ -77,6 +77,7 @@ package struct Node: Service {
         }
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
         try await installation.feed.key.found()
+        try await installation.revocations.keep(installation.settings.keyKeeping)
     }
 
     private func settleMasterKeys() async throws {
@@ -174,7 +175,7 @@ package struct Node: Service {
         UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions).add(to: guarded)
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
         ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
-        KeyAdministration(it.signingKeys, use: it.keyUse, policy: it.settings.keys).add(to: guarded)
+        KeyAdministration(it.signingKeys, use: it.keyUse).add(to: guarded)
         KeyCompromiseAdministration(it.compromises, sessions: it.sessions).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)
         return router

@@ -56,6 +56,13 @@ package struct Settings: Sendable {
 }
 
 extension Settings {
+    /// What commands go by beside it.
+    package var keyKeeping: KeyKeeping {
+        KeyKeeping(
+            rotationInterval: keys.rotationInterval, algorithm: signingAlgorithm.rawValue,
+            holder: (token == nil ? KeyHolder.database : .token).rawValue)
+    }
+
     package var masterKeySource: MasterKeySource {
         masterKeyDescriptor.map { .descriptor($0) } ?? .folder(keysDirectory)
     }

@@ -42,7 +42,7 @@ struct InstallationOptions: ParsableArguments {
     func withInstallation<R>(_ body: (Installation) async throws -> R) async throws -> R {
         let settings = try settings(.command)
         let masterKeys = try settings.masterKeySource.load()
-        let installation = Installation(settings, masterKeys: masterKeys, logger: Logs.quiet)
+        let installation = Installation(settings, as: .command, masterKeys: masterKeys, logger: Logs.quiet)
         defer { installation.close() }
         let status = try await installation.migrator.status()
         guard status == .current else { throw Node.StartError.migrations(status) }

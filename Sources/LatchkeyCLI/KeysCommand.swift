@@ -77,6 +77,6 @@ struct KeysCommand: AsyncParsableCommand {
     }
 
     fileprivate static func administration(_ it: Installation) -> KeyAdministration {
-        KeyAdministration(it.signingKeys, use: it.keyUse, policy: it.settings.keys)
+        KeyAdministration(it.signingKeys, use: it.keyUse)
     }
 }

@@ -32,7 +32,8 @@ package struct SoftToken: Sendable {
     /// Every label that a test may ask for: SoftHSM looks for tokens when it is initialised, and this process does that
     /// once.
     package enum Label: String, CaseIterable, Sendable {
-        case signing, lost, pin, destroyed, node, rotated, unreachable, started, wrongPIN, movingIn, absent
+        case signing, lost, pin, destroyed, missing, node, rotated, unreachable, hangs, left, restored, unfit, started
+        case wrongPIN, movingIn, absent
     }
 
     private static let home = FileManager.default.temporaryDirectory.appending(
@@ -103,6 +104,32 @@ package struct SoftToken: Sendable {
     package func hide() throws { try FileManager.default.moveItem(atPath: folder, toPath: hidden) }
 
     package func show() throws { try FileManager.default.moveItem(atPath: hidden, toPath: folder) }
+
+    /// Lets the token hang: SoftHSM reads its objects from files, and these are pipes now that nobody writes to.
+    package func freeze() throws {
+        for object in try objects() {
+            try FileManager.default.moveItem(atPath: object, toPath: object + ".kept")
+            guard mkfifo(object, 0o600) == 0 else { throw CannotMake(description: "no pipe at \(object)") }
+        }
+    }
+
+    /// Gives the files back, and an end to whoever reads a pipe.
+    package func thaw() throws {
+        for object in try objects() {
+            // It is named until its readers are let go.
+            let pipe = object + ".pipe"
+            guard link(object, pipe) == 0, rename(object + ".kept", object) == 0 else { throw CannotMake(description: "\(object) stays away") }
+            let descriptor = open(pipe, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+            guard descriptor >= 0 else { throw CannotMake(description: "\(pipe) cannot be opened") }
+            close(descriptor)
+            unlink(pipe)
+        }
+    }
+
+    private func objects() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".object") && $0 != "token.object" }
+            .map { "\(folder)/\($0)" }
+    }
 
     private var hidden: String { "\(Self.home)/hidden-\((folder as NSString).lastPathComponent)" }
 

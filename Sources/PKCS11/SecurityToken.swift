@@ -26,6 +26,9 @@ package final class SecurityToken: Sendable {
     // Held over the login's round trip: of the threads that find the token gone, one logs in.
     private let state = Mutex(State())
     private let lastFailure = Mutex<SecurityTokenError?>(nil)
+    /// Keys that were not there when they were last asked to sign, and when the module was begun anew for their sake.
+    private let missing = Mutex<[[UInt8]: ContinuousClock.Instant]>([:])
+    private static let searchInterval: Duration = .seconds(60)
     /// When each signature under way was begun. (Keys are made in up to a minute.)
     private let underWay = Mutex<[UInt64: ContinuousClock.Instant]>([:])
     private let calls = Atomic<UInt64>(0)
@@ -41,8 +44,14 @@ package final class SecurityToken: Sendable {
         self.pin = pin
     }
 
-    /// How the last call ended, or that one does not end; nil: well, or there was none yet.
+    /// How the last call ended, or that one does not end; nil: well, or there was none yet. That a key is missing is not
+    /// the token's failure: others of it sign.
     package var failure: SecurityTokenError? { hangs ? .doesNotAnswer : lastFailure.withLock { $0 } }
+
+    /// The same for the key whose CKA_ID is `id`, or that it is missing.
+    package func failure(of id: [UInt8]) -> SecurityTokenError? {
+        failure ?? (missing.withLock { $0[id] } == nil ? nil : .noKey)
+    }
 
     private var hangs: Bool {
         let limit = ContinuousClock.now - Self.patience
@@ -102,9 +111,28 @@ package final class SecurityToken: Sendable {
         let call = calls.add(1, ordering: .relaxed).newValue
         underWay.withLock { $0[call] = .now }
         defer { underWay.withLock { _ = $0.removeValue(forKey: call) } }
-        return try perform(.signing) { session throws(SecurityTokenError) in
-            try session.sign(input, mechanism: mechanism, id: id)
+        do throws(SecurityTokenError) {
+            let signature = try perform(.signing) { session throws(SecurityTokenError) in
+                try session.sign(input, mechanism: mechanism, id: id)
+            }
+            missing.withLock { _ = $0.removeValue(forKey: id) }
+            return signature
+        } catch {
+            if error == .noKey { try search(for: id) }
+            throw error
         }
+    }
+
+    /// A token that was exchanged or came back shows its objects to a module that begins anew, to whoever comes next. Now
+    /// and then only: it takes every other key's session with it.
+    private func search(for id: [UInt8]) throws(SecurityTokenError) {
+        let isDue = missing.withLock { missing in
+            let now = ContinuousClock.now
+            if let last = missing[id], now - last < Self.searchInterval { return false }
+            missing[id] = now
+            return true
+        }
+        if isDue { try TokenModule.load(path).restart() }
     }
 
     private static func publicKey(
@@ -154,7 +182,7 @@ package final class SecurityToken: Sendable {
             lastFailure.withLock { $0 = nil }
             return result
         } catch {
-            lastFailure.withLock { $0 = error }
+            lastFailure.withLock { $0 = error == .noKey ? nil : error }
             throw error
         }
     }
@@ -266,7 +294,7 @@ extension SecurityTokenError {
     fileprivate var isLoss: Bool {
         guard case .failed(let code) = self else {
             if case .noToken = self { return true }
-            return self == .noKey
+            return false
         }
         return [
             CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED, CKR_DEVICE_REMOVED, CKR_DEVICE_ERROR,

@@ -166,10 +166,34 @@ import Testing
             for _ in 0..<2 {
                 try token.destroy(id: Self.id(key.publicKey))
                 #expect(throws: CryptoError.unreachable) { try key.sign([1]) }
-                #expect(token.failure == .noKey)
+                #expect(token.failure(of: Self.id(key.publicKey)) == .noKey)
             }
             #expect(other.isWhole)
             #expect(token.failure == nil)
+        }
+    }
+
+    @Test func `A key that is missing is no failure of the token, and does not take the others' sessions away`()
+        async throws
+    {
+        let token = try await SoftToken.named(.missing).opened()
+        try await onThread {
+            let (gone, other) = (try token.generate(.es256, id: Self.id), try token.generate(.es256, id: Self.id))
+            let (id, otherID) = (Self.id(gone.publicKey), Self.id(other.publicKey))
+            try token.destroy(id: id)
+            #expect(throws: CryptoError.unreachable) { try gone.sign([1]) }
+            #expect(other.isWhole)
+            let module = try TokenModule.load(SoftToken.module ?? "")
+            let generation = module.generation
+            for _ in 0..<5 {
+                #expect(throws: CryptoError.unreachable) { try gone.sign([1]) }
+                #expect(token.failure == nil)
+                #expect(token.failure(of: id) == .noKey)
+                #expect(token.failure(of: otherID) == nil)
+                #expect(other.isWhole)
+                #expect(token.failure(of: id) == .noKey, "another key's signature tells nothing of it")
+            }
+            #expect(module.generation == generation)
         }
     }
 

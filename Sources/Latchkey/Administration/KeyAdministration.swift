@@ -8,12 +8,10 @@ package import Postgres
 package struct KeyAdministration: Sendable {
     private let keys: SigningKeys
     let use: KeyUse
-    private let policy: KeyPolicy
 
-    package init(_ keys: SigningKeys, use: KeyUse, policy: KeyPolicy) {
+    package init(_ keys: SigningKeys, use: KeyUse) {
         self.keys = keys
         self.use = use
-        self.policy = policy
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
@@ -44,7 +42,8 @@ package struct KeyAdministration: Sendable {
     /// The key that signs now.
     package func signer() async throws -> String {
         let ring = try await keys.read()
-        guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: keys.algorithm) else {
+        guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: keys.algorithm(for: ring))
+        else {
             throw SigningKeyError.noSigner
         }
         return signer.kid
@@ -70,7 +69,7 @@ package struct KeyAdministration: Sendable {
         case .noRipeStandby(let ripeAt):
             let ring = try await keys.read()
             // A key that is not even stamped yet will be within a second or two.
-            let at = ripeAt ?? ring.clock.now + (policy.widened(by: ring.inForce).publishLead + 2)
+            let at = ripeAt ?? ring.clock.now + (keys.policy(for: ring).publishLead + 2)
             throw Rejection.noRipeStandby(ripeAt: RFC3339.text(microseconds: at.microseconds))
         case .unknownKey:
             throw Rejection.notFound(what: "signing key that signs or has signed")

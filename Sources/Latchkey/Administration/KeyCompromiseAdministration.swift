@@ -38,10 +38,12 @@ package struct KeyCompromiseAdministration: Sendable {
     package func foresee(_ kid: String) async throws -> JSONValue {
         let foresight = try await compromises.foresee(kid)
         let key = foresight.key
-        // Only the newest token of a session is known of, and none of those that clients got for themselves.
+        // Only the newest token of a session is known of, and none of those that clients got for themselves. A key's times
+        // are the steady clock's, a token's the database's.
+        func raw(_ instant: Instant) -> Instant { Instant(microseconds: instant.microseconds - foresight.lead) }
         let start = max(key.activatesAt ?? foresight.now, foresight.now - foresight.policy.lifetime)
         let end = min(key.retiresAt ?? foresight.now, foresight.now)
-        return foresight.json(try await sessions.census(from: start, until: end))
+        return foresight.json(try await sessions.census(from: raw(start), until: raw(end)))
     }
 
     package func compromise(

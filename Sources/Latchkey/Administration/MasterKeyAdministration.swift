@@ -61,7 +61,7 @@ package struct MasterKeyAdministration: Sendable {
             clientSecrets: try await clients.count(hashedUnder: version),
             passwords: try await users.count(pepperedUnder: version))
         // One that leaked hands out nothing and is taken from nobody.
-        if record.mintingFrom != nil, record.compromisedAt == nil {
+        if records.mayHaveMinted(record), record.compromisedAt == nil {
             let superseded = records.superseded(version).map { $0 + Self.settling }
             (uses.sessions, uses.sessionsUntil) = try await sessions.living(bornBefore: superseded)
         }
@@ -102,7 +102,7 @@ package struct MasterKeyAdministration: Sendable {
     private func state(of record: MasterKeyRecord, in records: [MasterKeyRecord]) -> String {
         if record.retiredAt != nil { return "retired" }
         if record.compromisedAt != nil { return "compromised" }
-        if record.mintingFrom == nil { return "waiting" }
+        if !records.mayHaveMinted(record) { return "waiting" }
         return record.version == records.minting?.version ? "current" : "superseded"
     }
 
@@ -121,8 +121,9 @@ package struct MasterKeyAdministration: Sendable {
         if record.version == records.minting?.version {
             throw MasterKeyConflict("Master key \(version) is the one that new things are made under: rotate it first.")
         }
-        let now = try await keys.all().now
-        if let superseded = records.superseded(version), superseded + Self.settling > now, record.mintingFrom != nil {
+        // Both by the database's own clock, which a steady one that is ahead would have outrun.
+        let now = try await keys.read().rawNow
+        if let superseded = records.superseded(version), superseded + Self.settling > now {
             throw MasterKeyConflict("Master key \(version) was in use until a moment ago: ask again in a minute.")
         }
         let uses = try await uses(of: record, in: records)

@@ -54,7 +54,7 @@ package struct MasterKeyLeak: Sendable {
         let records = try await masterKeys.readAgain()
         guard records.minting?.version ?? 0 >= version else {
             if try await masterKeys.promote(origin: origin) == version { return .inUse(version: version) }
-            return .waits(for: try await masterKeys.nodesLacking(version))
+            return .waits(for: try await masterKeys.nodesLacking(version, masterKeys.presence))
         }
         switch try await find(version, in: records) {
         case .versions:
@@ -103,9 +103,10 @@ package struct MasterKeyLeak: Sendable {
         let records = try await masterKeys.readAgain()
         let versions = records.filter { $0.compromisedAt == nil }.map(\.version)
         let (keys, now) = try await keys.all()
-        let verifying = keys.filter { $0.isInJWKS(at: now) }.count
+        let verifying = keys.filter { $0.isInJWKS(at: now) }
+        let (sealed, held) = (verifying.count { $0.sealed != nil }, verifying.count { $0.holder == .token })
         let living = try await sessions.living(bornBefore: nil).count
-        let effects = [
+        var effects = [
             """
             A new version of the master key is made and written to its file, and waits until you have brought it to every \
             node that ticks; stop the nodes that you cannot reach.
@@ -115,7 +116,7 @@ package struct MasterKeyLeak: Sendable {
             device tokens made under them are void from then on.
             """,
             """
-            \(verifying) signing keys are compromised, each put on the revocation list for good; new ones sign at once, \
+            \(sealed) signing keys are compromised, each put on the revocation list for good; new ones sign at once, \
             which no verifier knows: one that does not fetch the JWKS at an unknown kid refuses new tokens until its copy \
             has expired.
             """,
@@ -125,8 +126,12 @@ package struct MasterKeyLeak: Sendable {
             both move to the new version when they are next shown.
             """,
         ]
+        if held > 0 {
+            effects.insert(
+                "\(held) signing keys stay: a PKCS #11 token holds them, and no master key opens them.", at: 3)
+        }
         return [
-            "versions": .array(versions.map { .integer(Int64($0)) }), "signing_keys": .integer(Int64(verifying)),
+            "versions": .array(versions.map { .integer(Int64($0)) }), "signing_keys": .integer(Int64(sealed)),
             "sessions": .integer(living), "effects": .array(effects.map { .string($0) }),
         ]
     }

@@ -20,9 +20,10 @@ extension SigningKeys {
     /// - Throws: `SigningKeyError.tokenOnly` where the installation's keys are to be made in a token: this one has been
     ///   outside of it.
     package func importKey(_ key: PrivateKey, origin: Origin) async throws -> Import {
-        guard token == nil else { throw SigningKeyError.tokenOnly }
+        let ring = try await read()
+        guard holder(for: ring) == .database else { throw SigningKeyError.tokenOnly }
         let standby = try NewSigningKey(sealing: key, under: masterKeys.keys)
-        let asked = try await alsoInUse()
+        let asked = try await asked(for: ring)
         return try await underLock { transaction, ring in
             // An RSA key's thumbprint is the same for RS256 and PS256: it signs by one of them for ever.
             if let known = ring.keys.first(where: { $0.kid.isSameText(as: standby.kid) }) {

@@ -23,6 +23,8 @@ package struct KeyCompromises: Sendable {
         /// The widest that a node serves by.
         package let policy: KeyPolicy
         package let now: Instant
+        /// By how much that is ahead of the database's own clock, which tokens and sessions tell; microseconds.
+        package let lead: Int64
     }
 
     /// - Throws: `Rejection.notFound`.
@@ -33,7 +35,8 @@ package struct KeyCompromises: Sendable {
         }
         return Foresight(
             key: key, decision: decide(kid, reading, without: await signingKeys.unfitStandbys(of: reading.keys)),
-            policy: signingKeys.policy(for: reading), now: reading.clock.now)
+            policy: signingKeys.policy(for: reading), now: reading.clock.now,
+            lead: reading.clock.now - reading.rawNow)
     }
 
     /// - Parameter unfit: standbys that do not open. Where no other is there one of them takes over all the same: nobody

@@ -1,4 +1,3 @@
-import Foundation
 import JOSE
 import LibCrypto
 import PKCS11
@@ -20,17 +19,19 @@ extension SecurityToken {
     /// The key of a row. It is looked for when it signs.
     func key(of row: SigningKey) -> PrivateKey { key(row.publicKey.publicKey, id: Self.id(of: row.kid)) }
 
+    /// A call that has not ended by then is not waited for: longer than what it takes to know that a token does not answer.
+    static let longest: Duration = .milliseconds(2500)
+
+    /// How long whoever asked for an access token waits for its signature: the answer is a 503 within two seconds of the
+    /// request, statements and all.
+    static let callersPatience: Duration = .milliseconds(1500)
+
+    /// Why the key of a row cannot sign, as far as the last calls told; nil: nothing is known.
+    func failure(of kid: String) -> SecurityTokenError? { failure(of: Self.id(of: kid)) }
+
     /// Destroys the private half and its public twin. Blocks, as above.
     func destroy(kid: String) throws(SecurityTokenError) { try destroy(id: Self.id(of: kid)) }
 
     /// A thumbprint is base64url; what is none names no key.
     private static func id(of kid: String) -> [UInt8] { Base64URL.decode(kid.utf8) ?? Array(kid.utf8) }
-}
-
-/// Runs `work` on a thread of its own: what generates a key or asks a token takes up to seconds, and neither a cooperative
-/// thread nor one that signs tokens may stand still for it.
-func onOwnThread<R: Sendable>(_ work: @escaping @Sendable () throws -> R) async throws -> R {
-    try await withCheckedThrowingContinuation { continuation in
-        Thread { continuation.resume(with: Result { try work() }) }.start()
-    }
 }

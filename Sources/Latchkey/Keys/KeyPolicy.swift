@@ -46,6 +46,15 @@ package struct KeyPolicy: Sendable {
     /// A mistaken compromise can be taken back for so long, until the private half is wiped.
     package static let regret: Int64 = 86_400
 
+    /// What the nodes decide by, where they have told: for a command, in whose environment anything may stand.
+    package func replaced(by inForce: SettingsInForce, _ keeping: KeyKeeping?) -> KeyPolicy {
+        // 0: no node has ever ticked.
+        guard inForce.publishLead > 0 else { return self }
+        return KeyPolicy(
+            publishLead: inForce.publishLead, maxAge: inForce.maxAge, leeway: inForce.leeway,
+            lifetime: inForce.accessToken, rotationInterval: keeping?.rotationInterval ?? rotationInterval)
+    }
+
     /// With what stands in the database, where that is wider.
     package func widened(by inForce: SettingsInForce) -> KeyPolicy {
         KeyPolicy(

@@ -190,7 +190,7 @@ package final class KeyRing: Sendable {
     /// - Throws: `Rejection.unavailable` where the key does not open: none signs in its place.
     package func signer(
         at instant: Instant, version: Int64, algorithm wanted: SignatureAlgorithm? = nil
-    ) async throws -> (kid: String, key: PrivateKey) {
+    ) async throws -> (kid: String, key: PrivateKey, holder: KeyHolder) {
         if state.withLock({ ($0.snapshot?.version ?? -1) < version }) { try await load(on: database) }
         let steady = max(instant, clock.largest ?? instant)
         let signer = state.withLock { state in
@@ -198,7 +198,7 @@ package final class KeyRing: Sendable {
         }
         if let wanted, wanted != signer?.algorithm { state.withLock { _ = $0.missed.insert(wanted) } }
         guard let signer, let key = open(signer) else { throw Rejection.unavailable(retryAfter: 1) }
-        return (signer.kid, key)
+        return (signer.kid, key, signer.holder)
     }
 
     private func open(_ signer: SigningKey) -> PrivateKey? {
@@ -218,11 +218,11 @@ package final class KeyRing: Sendable {
     }
 
     /// Whether this node could sign now, by every algorithm that signs: part of readiness. A key in the token counts while
-    /// the token's last call went well; `TokenWatch` makes one every two seconds.
+    /// the token's last call went well and holds it; `TokenWatch` asks every two seconds.
     package func canSign() async -> Bool {
         guard let now = clock.reading?.now else { return false }
         let active = keys.filter { $0.state(at: now) == .active }
-        if active.contains(where: { $0.holder == .token }), token?.failure != nil { return false }
+        if active.contains(where: { $0.holder == .token && token?.failure(of: $0.kid) != nil }) { return false }
         return !active.isEmpty && active.allSatisfy { open($0) != nil }
     }
 
@@ -233,7 +233,9 @@ package final class KeyRing: Sendable {
         guard let token, let now = clock.reading?.now else { return nil }
         let signers = keys.filter { $0.holder == .token && $0.state(at: now) == .active }
         guard !signers.isEmpty else { return nil }
-        _ = try? await onOwnThread { for key in signers { _ = try token.key(of: key).sign([]) } }
-        return token.failure
+        _ = try? await onOwnThread(within: SecurityToken.longest) {
+            for key in signers { _ = try? token.key(of: key).sign([]) }
+        }
+        return signers.lazy.compactMap { token.failure(of: $0.kid) }.first
     }
 }

@@ -31,7 +31,10 @@ package struct KeyRotation: Service {
                 // So that nodes do not all generate a key for the same gap.
                 try? await Task.sleep(for: .milliseconds(.random(in: 500...1500)) * (1 << min(failures, 3)))
                 looks += 1
-                guard ring.isDue || looks % Self.looksBetweenRounds == 0 else { continue }
+                guard ring.isDue || looks % Self.looksBetweenRounds == 0 else {
+                    failures = 0
+                    continue
+                }
                 failures = await carryOut() ? 0 : failures + 1
             }
         }

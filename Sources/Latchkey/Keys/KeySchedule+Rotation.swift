@@ -76,7 +76,8 @@ extension KeySchedule {
         // Who retires without a follower does so because its algorithm is in nobody's use.
         guard let next else { return key.retiresAt == nil ? .nobody : .unneeded }
         let ripeAt = next.ripeAt(lead: policy.publishLead)
-        let isRipe = key.retiresAt != nil || ripeAt.map { $0 <= clock.settled } ?? false
+        // Of a follower too: it may be one that had to take over unripe a moment ago.
+        let isRipe = ripeAt.map { $0 <= clock.settled } ?? false
         return .takenOver(by: next.kid, at: max(clock.now, since), isRipe ? .ripe : .unripe(ripeAt: ripeAt))
     }
 }

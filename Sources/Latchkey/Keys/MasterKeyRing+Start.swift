@@ -10,7 +10,11 @@ extension MasterKeyRing {
         let records = try await readRecords(on: database)
         try requireKnown(records)
         let held = keys
-        for record in records where record.mintingFrom != nil && record.retiredAt == nil {
+        // One that leaked without having come into use is named by nothing.
+        for record in records
+        where record.retiredAt == nil
+            && (record.compromisedAt == nil ? records.mayHaveMinted(record) : record.mintingFrom != nil)
+        {
             guard held.versions.contains(record.version) else {
                 throw MasterKeyRefusal.missing(record.version, in: source.place)
             }

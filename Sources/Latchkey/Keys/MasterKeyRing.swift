@@ -14,6 +14,7 @@ package final class MasterKeyRing: Sendable {
         /// The key ring's version when the records were read.
         var readAt: Int64 = -1
         var look: MasterKeyFolder.Look?
+        var vigil = Vigil()
     }
 
     let source: MasterKeySource
@@ -115,7 +116,10 @@ package final class MasterKeyRing: Sendable {
         }
     }
 
-    /// Lets the highest version that is held mint, where it does not and every ticking node holds it.
+    /// Whose ticks count for this process now, when it is asked whether every node holds a version.
+    package var presence: NodePresence { state.withLock { $0.vigil.presence(at: .now()) } }
+
+    /// Lets the highest version that is held mint, where it does not and every node that counts holds it.
     /// - Returns: the version that mints from now on; nil where nothing changed.
     package func promote(origin: Origin) async throws -> Int16? {
         let (versions, records) = state.withLock { ($0.keys.versions, $0.records) }
@@ -123,9 +127,14 @@ package final class MasterKeyRing: Sendable {
         for version in versions.reversed() where version > newest {
             guard records.contains(where: { $0.version == version && $0.isLive }) else { continue }
             // Asked without a lock first: it may be asked for days, every second.
-            guard try await database.query(MasterKeySQL.nodesLacking(version)).count == 0 else { continue }
+            let (presence, asked) = (presence, BootInstant.now())
+            let lacking = try await database.query(MasterKeySQL.nodesLacking(version, presence)).count
+            state.withLock { $0.vigil.look(at: asked) }
+            guard lacking == 0 else { continue }
             let isMinting = try await database.transaction { transaction -> Bool in
-                let results = try await transaction.batch([SigningKeySQL.lockRing, MasterKeySQL.mint(version)])
+                let results = try await transaction.batch([
+                    SigningKeySQL.lockRing, MasterKeySQL.mint(version, presence),
+                ])
                 guard results[1].affected == 1 else { return false }
                 try await transaction.commit([
                     Event.masterKeyMints(version: version).row(origin), SigningKeySQL.raiseVersion,

@@ -40,10 +40,13 @@ extension MasterKeyRing {
         return version
     }
 
-    /// The nodes that have ticked within the last minute and lack the version.
-    package func nodesLacking(_ version: Int16) async throws(PostgresError) -> [UniqueID] {
+    /// The nodes that lack the version.
+    /// - Parameter presence: `.known` for those that this process waits for; else those that tick.
+    package func nodesLacking(
+        _ version: Int16, _ presence: NodePresence = .ticking
+    ) async throws(PostgresError) -> [UniqueID] {
         var nodes: [UniqueID] = []
-        for row in try await database.query(MasterKeySQL.nodesLacking(version)).rows {
+        for row in try await database.query(MasterKeySQL.nodesLacking(version, presence)).rows {
             nodes.append(try row.decode("node"))
         }
         return nodes

@@ -38,6 +38,12 @@ extension [MasterKeyRecord] {
     /// The version that new things are made under; nil before the first node has started.
     package var minting: MasterKeyRecord? { self.filter(\.isMinting).max { $0.version < $1.version } }
 
+    /// Whether something may have been made under the version: it came into use, or stood below the one in use when a
+    /// version of Latchkey first wrote that down which writes such things down.
+    package func mayHaveMinted(_ record: MasterKeyRecord) -> Bool {
+        record.mintingFrom != nil || record.version < minting?.version ?? 0
+    }
+
     /// When the last new thing was made under the version, but for the moment until every node had heard: the first
     /// instant from which another, higher one minted. nil while it mints or may yet.
     package func superseded(_ version: Int16) -> Instant? {
@@ -50,8 +56,8 @@ extension [MasterKeyRecord] {
 enum MasterKeySQL {
     /// At least one row: the ring's version stands in each.
     static let all: Query = """
-        SELECT k.version AS ring, clock_timestamp() AS now, m.version, m.check_value, m.made_for, m.minting_from,
-               m.compromised_at, m.retired_at
+        SELECT k.version AS ring, m.version, m.check_value, m.made_for, m.minting_from, m.compromised_at,
+               m.retired_at
         FROM key_ring k LEFT JOIN master_keys m ON true
         ORDER BY m.version
         """
@@ -65,26 +71,27 @@ enum MasterKeySQL {
         """
     }
 
-    /// Nodes that have ticked within the last minute and lack the version. A minute: longer than a node that is paused or
-    /// cut off from the database comes back after as a rule, and short enough that one which ended does not hold up a
-    /// rotation. One that comes back later without the key answers 503 until it has it.
-    private static func lacking(_ version: Int16) -> Query {
+    /// Nodes that lack the version. One that comes back later without the key answers 503 until it has it.
+    private static func lacking(_ version: Int16, _ presence: NodePresence) -> Query {
         """
         SELECT node
         FROM node_ticks
-        WHERE ticked_at > clock_timestamp() - interval '60 seconds' AND NOT \(version) = ANY (master_keys)
+        WHERE ticked_at > clock_timestamp() - \(presence.silence) * interval '1 second'
+          AND NOT \(version) = ANY (master_keys)
         """
     }
 
-    static func nodesLacking(_ version: Int16) -> Query { "\(lacking(version)) ORDER BY node" }
+    static func nodesLacking(_ version: Int16, _ presence: NodePresence) -> Query {
+        "\(lacking(version, presence)) ORDER BY node"
+    }
 
-    /// From now on new things are made under the version, if every ticking node holds it. Under the ring's lock.
-    static func mint(_ version: Int16) -> Query {
+    /// From now on new things are made under the version, if every node that counts holds it. Under the ring's lock.
+    static func mint(_ version: Int16, _ presence: NodePresence) -> Query {
         """
         UPDATE master_keys
         SET minting_from = clock_timestamp()
         WHERE version = \(version) AND minting_from IS NULL AND compromised_at IS NULL AND retired_at IS NULL
-          AND NOT EXISTS (\(lacking(version)))
+          AND NOT EXISTS (\(lacking(version, presence)))
           AND NOT EXISTS (SELECT FROM master_keys WHERE version > \(version) AND minting_from IS NOT NULL)
         """
     }

@@ -102,6 +102,8 @@ package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
     case doesNotSign(kid: String)
     case notDestroyed(kid: String)
     case tokenOnly
+    case tokenUnset
+    case tokenSilent
     case noSigner
 
     package var description: String {
@@ -112,9 +114,12 @@ package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
         case .noToken(let kid): "signing key \(kid) is in a PKCS #11 token: set LATCHKEY_PKCS11_MODULE and its fellows"
         case .doesNotSign(let kid): "signing key \(kid) does not sign: does its PKCS #11 token answer?"
         case .notDestroyed(let kid):
-            "signing key \(kid) was wiped here, but its PKCS #11 token did not destroy it: delete it there by its CKA_ID"
+            "signing key \(kid) was wiped here, but its PKCS #11 token did not destroy it: it is tried again within minutes"
         case .tokenOnly:
             "this installation makes its keys in a PKCS #11 token: none is taken that has been outside of it"
+        case .tokenUnset:
+            "the nodes make their keys in a PKCS #11 token: set LATCHKEY_PKCS11_MODULE and its fellows here as on them"
+        case .tokenSilent: "the PKCS #11 token has not answered for two seconds"
         case .noSigner: "no signing key is active"
         }
     }

@@ -1,5 +1,5 @@
 import LibCrypto
-import Postgres
+package import Postgres
 
 /// What a decision on the keys rests on, from one reading of the database: the keys, the clock, and the settings in force.
 package struct RingReading: Sendable {
@@ -9,6 +9,9 @@ package struct RingReading: Sendable {
     package let keys: [SigningKey]
     package let clock: ClockReading
     package let inForce: SettingsInForce
+    /// How the nodes make keys; nil where none has told.
+    package let keeping: KeyKeeping?
+
     /// The algorithms whose keys are kept up: those of the nodes' settings and those `asked` for by clients. Where no node
     /// has ticked for so long that none is known, whatever signs stays as it is.
     func algorithms(_ asked: Set<SignatureAlgorithm>) -> Set<SignatureAlgorithm> {
@@ -19,6 +22,9 @@ package struct RingReading: Sendable {
 
     /// To be held against the node's own clock.
     let sample: SteadyClock.Sample
+
+    /// The database's own clock: what is made is told by it, however far the steady one is ahead.
+    package var rawNow: Instant { sample.raw }
 
     /// - Parameters:
     ///   - results: of `statements`.
@@ -33,6 +39,7 @@ package struct RingReading: Sendable {
         self.keys = keys
         clock = try ClockReading(row)
         inForce = try SettingsInForce(row)
+        keeping = try KeyKeeping(row)
         sample = SteadyClock.Sample(raw: try row.decode("raw"), reading: clock, begun: begun, ended: ended)
     }
 }

@@ -35,6 +35,8 @@ package struct SigningKey: Sendable {
     package let removedAt: Instant?
     package let compromisedAt: Instant?
     package var holder: KeyHolder = .database
+    /// Wiped here, and not destroyed yet in the token that held it.
+    package var isLeftInToken = false
 
     /// Until it is wiped.
     var hasPrivateHalf: Bool { sealed != nil || holder == .token }

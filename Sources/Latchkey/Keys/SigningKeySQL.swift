@@ -8,7 +8,7 @@ enum SigningKeySQL {
 
     static let all: Query = """
         SELECT kid, algorithm, public_jwk, sealed, master_key_version, founding, created_at, published_at, activates_at,
-               retires_at, leaves_at, removed_at, compromised_at, held_by
+               retires_at, leaves_at, removed_at, compromised_at, held_by, left_in_token
         FROM signing_keys
         ORDER BY created_at, kid
         """
@@ -69,9 +69,15 @@ enum SigningKeySQL {
     /// holds is destroyed there after this.
     static func wipe(_ kid: String) -> Query {
         """
-        UPDATE signing_keys SET sealed = NULL, held_by = 'database'
+        UPDATE signing_keys
+        SET sealed = NULL, held_by = 'database', left_in_token = (held_by = 'token')
         WHERE kid = \(kid) AND (sealed IS NOT NULL OR held_by = 'token')
         """
+    }
+
+    /// It has been destroyed in its token.
+    static func forgetLeft(_ kid: String) -> Query {
+        "UPDATE signing_keys SET left_in_token = false WHERE kid = \(kid) AND left_in_token"
     }
 
     static func activate(_ kid: String, at: Instant) -> Query {
@@ -104,5 +110,6 @@ extension SigningKey {
             throw .undecodable(column: "held_by")
         }
         self.holder = holder
+        isLeftInToken = try row.decode("left_in_token")
     }
 }

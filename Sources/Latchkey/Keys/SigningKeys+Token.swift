@@ -11,7 +11,28 @@ extension SigningKeys {
     func prove(_ key: SigningKey, among keys: [SigningKey]) async throws {
         let opened = try key.open(with: masterKeys.keys, token, among: keys)
         guard key.holder == .token else { return }
-        guard try await onOwnThread({ opened.isWhole }) else { throw SigningKeyError.doesNotSign(kid: key.kid) }
+        guard try await onOwnThread(within: SecurityToken.longest, { opened.isWhole }) else {
+            throw SigningKeyError.doesNotSign(kid: key.kid)
+        }
+    }
+
+    /// Where the private halves of new keys are kept.
+    func holder(for ring: RingReading) -> KeyHolder {
+        if role == .command, let keeping = ring.keeping, let holder = KeyHolder(rawValue: keeping.holder) {
+            return holder
+        }
+        return token == nil ? .database : .token
+    }
+
+    /// The token in which new keys are made; nil: they are sealed in the database.
+    ///
+    /// - Throws: `SigningKeyError.tokenUnset` where it is a token that this process knows nothing of; `.tokenSilent`.
+    func maker(for ring: RingReading) throws(SigningKeyError) -> SecurityToken? {
+        guard holder(for: ring) == .token else { return nil }
+        guard let token else { throw .tokenUnset }
+        // Making a key may take it a minute: a hanging one would take that from whoever waits.
+        guard token.failure != .doesNotAnswer else { throw .tokenSilent }
+        return token
     }
 
     /// The standbys whose private half is not there or does not open, of those that may sign next.
@@ -40,21 +61,31 @@ extension SigningKeys {
         // What was committed stays so, whatever becomes of this look.
         guard let known = try? await read().keys.map(\.kid) else { return try result.get() }
         for key in inToken where !known.contains(where: { $0.isSameText(as: key.kid) }) {
-            try? await onOwnThread { try token.destroy(kid: key.kid) }
+            try? await onOwnThread(within: SecurityToken.longest) { try token.destroy(kid: key.kid) }
         }
         return try result.get()
     }
 
-    /// Destroys in the token what `steps` have wiped in the table. In this order: a key that is destroyed first and then
-    /// found to be needed would be missed.
+    /// Destroys in the token what has been wiped in the table, by `steps` just now or when the token did not answer. In
+    /// this order: a key that is destroyed first and then found to be needed would be missed. Another process's token is
+    /// left to it: the row remembers.
     ///
-    /// - Throws: `SigningKeyError.notDestroyed`.
-    func destroyWiped(_ steps: [KeySchedule.Step], of keys: [SigningKey]) async throws {
-        for case .wipe(let kid) in steps {
-            guard keys.contains(where: { $0.kid.isSameText(as: kid) && $0.holder == .token }) else { continue }
-            guard let token, (try? await onOwnThread { try token.destroy(kid: kid) }) != nil else {
-                throw SigningKeyError.notDestroyed(kid: kid)
+    /// - Throws: `SigningKeyError.notDestroyed`, of one of them; the next round tries again.
+    func destroyLeft(_ keys: [SigningKey], after steps: [KeySchedule.Step] = []) async throws {
+        guard let token else { return }
+        let wiped = Set(steps.compactMap { if case .wipe(let kid) = $0 { kid } else { nil } })
+        var failure: SigningKeyError?
+        for key in keys where key.isLeftInToken || (key.holder == .token && wiped.contains(key.kid)) {
+            do {
+                // One that hangs would keep a thread for each round.
+                guard token.failure != .doesNotAnswer else { throw SigningKeyError.tokenSilent }
+                try await onOwnThread(within: SecurityToken.longest) { try token.destroy(kid: key.kid) }
+            } catch {
+                failure = .notDestroyed(kid: key.kid)
+                continue
             }
+            try await forgetLeft(key.kid)
         }
+        if let failure { throw failure }
     }
 }

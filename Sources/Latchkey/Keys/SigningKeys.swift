@@ -11,23 +11,26 @@ package struct SigningKeys: Sendable {
     private let database: Database
     let masterKeys: MasterKeyRing
     let token: SecurityToken?
+    let role: ProcessRole
     private let policy: KeyPolicy
     private let clock: NodeClock
-    package let algorithm: SignatureAlgorithm
-    /// The algorithms that are in use beside those of the nodes' settings.
-    let alsoInUse: @Sendable () async throws -> Set<SignatureAlgorithm>
+    private let algorithm: SignatureAlgorithm
+    /// The algorithms that clients ask for.
+    private let alsoInUse: @Sendable () async throws -> Set<SignatureAlgorithm>
 
     /// - Parameters:
+    ///   - role: a command goes by what the nodes have told of theirs, and by the following where they have not.
     ///   - policy: this process's own; what stands in the database is wider, or becomes so before a node serves.
     ///   - clock: holds the database's against this machine's.
     ///   - algorithm: of the keys of an empty installation.
     ///   - token: where new keys are made and stay; nil: they are sealed in the database.
     package init(
-        _ database: Database, masterKeys: MasterKeyRing, policy: KeyPolicy, clock: NodeClock,
-        algorithm: SignatureAlgorithm, token: SecurityToken? = nil,
+        _ database: Database, as role: ProcessRole = .node, masterKeys: MasterKeyRing, policy: KeyPolicy,
+        clock: NodeClock, algorithm: SignatureAlgorithm, token: SecurityToken? = nil,
         alsoInUse: @escaping @Sendable () async throws -> Set<SignatureAlgorithm> = { [] }
     ) {
         self.database = database
+        self.role = role
         self.masterKeys = masterKeys
         self.token = token
         self.policy = policy
@@ -51,8 +54,25 @@ package struct SigningKeys: Sendable {
         try await database.query(MasterKeySQL.sealed(under: version)).one().decode("count")
     }
 
-    /// The policy by which a decision on that reading is made: that of nodes is wider than a command's own may be.
-    package func policy(for ring: RingReading) -> KeyPolicy { policy.widened(by: ring.inForce) }
+    /// The policy by which a decision on that reading is made.
+    package func policy(for ring: RingReading) -> KeyPolicy {
+        switch role {
+        case .node: policy.widened(by: ring.inForce)
+        case .command: policy.replaced(by: ring.inForce, ring.keeping)
+        }
+    }
+
+    /// The installation's own algorithm.
+    package func algorithm(for ring: RingReading) -> SignatureAlgorithm {
+        guard role == .command, let keeping = ring.keeping else { return algorithm }
+        return SignatureAlgorithm(rawValue: keeping.algorithm) ?? algorithm
+    }
+
+    /// Those that clients ask for, of those that can be made.
+    func asked(for ring: RingReading) async throws -> Set<SignatureAlgorithm> {
+        let asked = try await alsoInUse()
+        return holder(for: ring) == .token ? asked.intersection(SecurityToken.algorithms) : asked
+    }
 
     /// Runs `body` in a transaction that holds the ring's lock, on what is read behind it.
     ///
@@ -70,23 +90,30 @@ package struct SigningKeys: Sendable {
         }
     }
 
+    func forgetLeft(_ kid: String) async throws(PostgresError) {
+        try await database.query(SigningKeySQL.forgetLeft(kid))
+    }
+
     /// What `rotate` would do now.
     package func rotation(from kid: String) async throws(PostgresError) -> KeySchedule.Rotation {
         let ring = try await read()
         return KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
     }
 
-    private func generate(_ algorithm: SignatureAlgorithm) async throws -> NewSigningKey {
-        let (masterKeys, token) = (masterKeys.keys, token)
-        return try await onOwnThread { try NewSigningKey(algorithm, under: masterKeys, in: token) }
+    private func generate(_ algorithm: SignatureAlgorithm, for ring: RingReading) async throws -> NewSigningKey {
+        let (masterKeys, token) = (masterKeys.keys, try maker(for: ring))
+        return try await onOwnThread(within: .seconds(120)) {
+            try NewSigningKey(algorithm, under: masterKeys, in: token)
+        }
     }
 
     /// Makes the first keys of an empty installation: one that signs and two standbys, all ripe. Of several nodes that
     /// start at once, one does it.
     package func found(origin: Origin) async throws {
-        guard try await all().keys.isEmpty else { return }
+        let ring = try await read()
+        guard ring.keys.isEmpty else { return }
         var born: [NewSigningKey] = []
-        for _ in 0...KeySchedule.standbys { born.append(try await generate(algorithm)) }
+        for _ in 0...KeySchedule.standbys { born.append(try await generate(algorithm(for: ring), for: ring)) }
         let keys = born
         try await tidying(keys) {
             try await underLock { transaction, ring in
@@ -112,7 +139,7 @@ package struct SigningKeys: Sendable {
         guard let key = ring.keys.first(where: { $0.kid.isSameText(as: next) }) else { return first }
         // With another installation's master keys the standby made below would open for no node once it signs.
         try await prove(key, among: ring.keys)
-        let standby = try await generate(key.algorithm)
+        let standby = try await generate(key.algorithm, for: ring)
         return try await tidying([standby]) {
             try await underLock { transaction, ring in
                 let rotation = decide(ring)
@@ -128,13 +155,16 @@ package struct SigningKeys: Sendable {
     /// - Returns: what was done; empty where nothing was due, or another node was first.
     @discardableResult
     package func carryOutDue(origin: Origin) async throws -> [KeySchedule.Step] {
-        let asked = try await alsoInUse()
         let ring = try await read()
+        let asked = try await asked(for: ring)
         @Sendable func due(_ ring: RingReading, _ keys: [SigningKey]) -> [KeySchedule.Step] {
             KeySchedule.due(keys, algorithms: ring.algorithms(asked), policy: policy(for: ring), clock: ring.clock)
         }
         let first = due(ring, ring.keys)
-        guard !first.isEmpty else { return [] }
+        guard !first.isEmpty else {
+            try await destroyLeft(ring.keys)
+            return []
+        }
         // A standby that does not open is passed over, and one that cannot be made is left for the next round: neither may
         // keep all else from being done, for ever.
         let unfit = first.contains(where: \.takesStandby) ? await unfitStandbys(of: ring.keys) : []
@@ -146,11 +176,11 @@ package struct SigningKeys: Sendable {
         }
         var (born, failure): ([NewSigningKey], (any Error)?) = ([], nil)
         for case .publish(let algorithm) in decide(ring) {
-            do { born.append(try await generate(algorithm)) } catch { failure = error }
+            do { born.append(try await generate(algorithm, for: ring)) } catch { failure = error }
         }
         let made = born
         let done = try await tidying(made) { try await carryOut(decide, with: made, origin: origin) }
-        try await destroyWiped(done, of: ring.keys)
+        do { try await destroyLeft(ring.keys, after: done) } catch { failure = failure ?? error }
         if let failure { throw failure }
         return done
     }

@@ -10,12 +10,13 @@ extension Doctor {
                 advice: "set LATCHKEY_PKCS11_MODULE and its fellows as on the nodes")
         }
         let key = token.key(of: signer)
-        guard try await onOwnThread({ key.isWhole }) else {
-            let why = token.failure?.description ?? "its signature does not verify"
+        let isWhole = try? await onOwnThread(within: SecurityToken.longest) { key.isWhole }
+        guard isWhole == true else {
+            let why = token.failure(of: signer.kid)?.description ?? "its signature does not verify"
             return Finding(
                 .signingKey, .fail, "\(signer.kid) does not sign: \(why)",
                 advice: "mend the token, or the way to it; nodes come back by themselves")
         }
-        return Finding(.signingKey, .ok, "\(signer.kid) signs, in its token")
+        return Finding(.signingKey, .ok, "\(signer.kid) (\(signer.algorithm.rawValue)) signs, in its token")
     }
 }

@@ -148,20 +148,34 @@ package struct Doctor: Sendable {
         return try RingReading(try await database.batch(RingReading.statements), begun: begun)
     }
 
+    /// Of every algorithm that signs; the first that does not open is told.
     private func signingKey() async throws -> Finding {
         let ring = try await keys()
-        guard let signer = KeySchedule.signer(ring.keys, at: ring.clock.now, preferring: .rs256) else {
+        let signers = SignatureAlgorithm.allCases.compactMap {
+            KeySchedule.signer(ring.keys, at: ring.clock.now, algorithm: $0)
+        }
+        guard !signers.isEmpty else {
             return Finding(.signingKey, .fail, "no key is active", advice: "start a node: it founds the keys")
         }
+        var texts: [String] = []
+        for signer in signers {
+            let finding = try await examine(signer, among: ring.keys)
+            guard finding.level == .ok else { return finding }
+            texts.append(finding.text)
+        }
+        return Finding(.signingKey, .ok, texts.joined(separator: "; "))
+    }
+
+    private func examine(_ signer: SigningKey, among keys: [SigningKey]) async throws -> Finding {
         if signer.holder == .token { return try await inToken(signer) }
         do {
-            _ = try signer.open(with: try masterKeys.get(), among: ring.keys)
+            _ = try signer.open(with: try masterKeys.get(), among: keys)
         } catch {
             return Finding(
                 .signingKey, .fail, "\(signer.kid) does not open with the master keys in \(settings.masterKeys.place)",
                 advice: (error as? SigningKeyError)?.description ?? "restore the master keys from your backup")
         }
-        return Finding(.signingKey, .ok, "\(signer.kid) opens")
+        return Finding(.signingKey, .ok, "\(signer.kid) (\(signer.algorithm.rawValue)) opens")
     }
 
     private func keySchedule() async throws -> Finding {

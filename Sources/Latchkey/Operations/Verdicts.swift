@@ -125,17 +125,50 @@ package enum Verdicts {
         return Finding(.nodes, .ok, text)
     }
 
+    /// Of every algorithm that has a key which signs or is to sign: the worst of them decides.
     package static func keySchedule(_ keys: [SigningKey], lead: Int64, now: Instant) -> Finding {
-        let signer = KeySchedule.signer(keys, at: now, preferring: .rs256)
-        let standbys = keys.filter { $0.isStandby && $0.algorithm == (signer?.algorithm ?? .rs256) }
+        let known = SignatureAlgorithm.allCases.filter { algorithm in
+            keys.contains { $0.algorithm == algorithm && ($0.isStandby || $0.isLastSigner) }
+        }
+        guard !known.isEmpty else {
+            return Finding(
+                .keySchedule, .fail, "no key is active",
+                advice: "start a node: it founds the keys of an empty database")
+        }
+        let findings = known.map { keySchedule(of: $0, keys, lead: lead, now: now) }
+        let ranks: [Finding.Level] = [.fail, .warn]
+        let worst = ranks.lazy.compactMap { level in findings.first { $0.level == level } }.first
+        var text = findings.map(\.text).joined(separator: "; ")
+        var (level, advice) = (worst?.level ?? .ok, worst?.advice)
+        let left = keys.count { $0.isLeftInToken }
+        if left > 0 {
+            text += "; \(left) that were wiped are still in the PKCS #11 token"
+            if level == .ok {
+                (level, advice) = (.warn, "a node that reaches the token destroys them within minutes: see its log")
+            }
+        }
+        return Finding(.keySchedule, level, text, advice: advice)
+    }
+
+    private static func keySchedule(
+        of algorithm: SignatureAlgorithm, _ keys: [SigningKey], lead: Int64, now: Instant
+    ) -> Finding {
+        let signer = KeySchedule.signer(keys, at: now, algorithm: algorithm)
+        let standbys = keys.filter { $0.isStandby && $0.algorithm == algorithm }
         let ripeAt = standbys.compactMap { $0.ripeAt(lead: lead) }.sorted()
         let ripe = ripeAt.filter { $0 <= now }.count
         let since = signer?.activatesAt
-        var text = since.map { "the active key has signed for \(span(now - $0))" } ?? "no key is active"
-        text += "; \(standbys.count) standbys, \(ripe) ripe"
+        var text = "\(algorithm.rawValue): "
+        text += since.map { "the active key has signed for \(span(now - $0))" } ?? "no key is active"
+        text += ", \(standbys.count) standbys, \(ripe) ripe"
         if let next = ripeAt.first(where: { $0 > now }) { text += ", the next in \(span(next - now))" }
         if since == nil {
-            return Finding(.keySchedule, .fail, text, advice: "start a node: it founds the keys of an empty database")
+            // One that has just come into use waits for its first key to ripen; another one signs meanwhile.
+            let isNew = KeySchedule.signer(keys, at: now, preferring: algorithm) != nil
+            return isNew
+                ? Finding(.keySchedule, .ok, text)
+                : Finding(
+                    .keySchedule, .fail, text, advice: "start a node: it founds the keys of an empty database")
         }
         if standbys.count < KeySchedule.standbys {
             return Finding(

@@ -36,6 +36,10 @@ package struct NodeTick: Service {
 
     /// One whole tick. Throws where the database did not answer: nothing is claimed then.
     package func tick() async throws {
+        if list.clock.reading == nil {
+            let (step, settling) = try await list.readClock()
+            if let step { tell(step, settling: settling) }
+        }
         let begun = BootInstant.now()
         try await write()
         let reading = try await list.read(on: list.pulse)
@@ -70,16 +74,19 @@ package struct NodeTick: Service {
             )
         }
         if let step = reading.step {
-            logger.error(
-                "the database's clock was stepped: no key ripens, rotates by schedule or leaves until it has settled",
-                metadata: [
-                    "seconds": "\(Double(step.moved) / 1e6)", "settles_in": "\(reading.inForce.settling)",
-                ])
+            tell(step, settling: reading.inForce.settling)
             // At once: others may not have noticed, or start without having seen the clock before. The next tick repeats
             // it where this fails.
             try? await write()
         }
         await onReading(reading)
+    }
+
+    /// - Parameter settling: in seconds.
+    private func tell(_ step: SteadyClock.Step, settling: Int64) {
+        logger.error(
+            "the database's clock was stepped: no key ripens, rotates by schedule or leaves until it has settled",
+            metadata: ["seconds": "\(Double(step.moved) / 1e6)", "settles_in": "\(settling)"])
     }
 
     /// Returns at graceful shutdown; never throws for the database's sake: a node that cannot tick says so by being

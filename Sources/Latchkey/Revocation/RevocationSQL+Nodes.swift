@@ -1,5 +1,5 @@
 import JOSE
-import Postgres
+package import Postgres
 
 /// The statements on `node_ticks` and `installation`.
 extension RevocationSQL {
@@ -42,8 +42,36 @@ extension RevocationSQL {
         """
 
     /// Clock and settings, for a decision: after the last lock.
-    static let ground: Query =
-        "SELECT c.steady AS now, c.raw, c.steady, c.settled, \(literal: inForce) FROM installation i, steady_clock() AS c"
+    static let ground: Query = """
+        SELECT c.steady AS now, c.raw, c.steady, c.settled, \(literal: inForce), i.rotation_interval,
+               i.signing_algorithm, i.keys_held_by
+        FROM installation i, steady_clock() AS c
+        """
+
+    /// The same before the first tick of a node; `known_lead` in microseconds: by how much the clock was ahead of the
+    /// database's for whoever has told of the largest time.
+    static let groundAtStart: Query = """
+        SELECT c.raw, c.steady, c.settled, \(literal: inForce),
+               COALESCE((
+                   SELECT (extract(epoch FROM t.seen_at - t.ticked_at) * 1000000)::bigint
+                   FROM node_ticks t
+                   WHERE t.seen_at IS NOT NULL
+                   ORDER BY t.seen_at DESC
+                   LIMIT 1
+               ), 0) AS known_lead
+        FROM installation i, steady_clock() AS c
+        """
+
+    /// Nothing that is out depends on these, so they are not widened: the node that started last has its own written down.
+    static func keep(_ keeping: KeyKeeping) -> Query {
+        """
+        UPDATE installation
+        SET rotation_interval = \(keeping.rotationInterval), signing_algorithm = \(keeping.algorithm),
+            keys_held_by = \(keeping.holder)
+        WHERE rotation_interval IS DISTINCT FROM \(keeping.rotationInterval)
+           OR signing_algorithm IS DISTINCT FROM \(keeping.algorithm) OR keys_held_by IS DISTINCT FROM \(keeping.holder)
+        """
+    }
 
     /// The same, and whoever else widens or narrows the settings waits.
     static let lockSettings: Query = "SELECT single FROM installation FOR UPDATE"
@@ -83,6 +111,25 @@ extension RevocationList {
             let inForce = try SettingsInForce(ground.one())
             if !inForce.covers(own) { try await transaction.query(RevocationSQL.setSettings(inForce.widened(by: own))) }
         }
+    }
+
+    /// Reads the clock before this node's first tick writes a row: in that one what it has not noticed yet would stand as if
+    /// it were known.
+    ///
+    /// - Returns: the step that it shows, and for how many seconds that settles.
+    func readClock() async throws(PostgresError) -> (step: SteadyClock.Step?, settling: Int64) {
+        let begun = BootInstant.now()
+        let row = try await pulse.query(RevocationSQL.groundAtStart).one()
+        let sample = SteadyClock.Sample(
+            raw: try row.decode("raw"), reading: try ClockReading(row), begun: begun, ended: .now(),
+            knownLead: try row.decode("known_lead"))
+        let settling = try SettingsInForce(row).settling
+        return (clock.take(sample, settling: settling), settling)
+    }
+
+    /// Writes down how this node makes and rotates keys, for commands.
+    package func keep(_ keeping: KeyKeeping) async throws(PostgresError) {
+        try await pulse.query(RevocationSQL.keep(keeping))
     }
 
     /// Narrows the row to what nodes have served by since what was handed out by wider settings can be alive.

@@ -62,3 +62,28 @@ package struct SettingsInForce: Sendable, Equatable {
             failover: try row.decode("failover"), algorithms: try row.decode("algorithms"))
     }
 }
+
+/// How the node that started last makes and rotates signing keys. Commands go by it, whatever the environment says that
+/// they run in: a shell without the nodes' settings would rotate at another time, or make a key where it must not be.
+package struct KeyKeeping: Sendable, Equatable {
+    /// Seconds.
+    package let rotationInterval: Int64
+    /// The installation's own signature algorithm.
+    package let algorithm: String
+    /// Where new private halves are kept.
+    package let holder: String
+
+    package init(rotationInterval: Int64, algorithm: String, holder: String) {
+        self.rotationInterval = rotationInterval
+        self.algorithm = algorithm
+        self.holder = holder
+    }
+
+    /// nil where no node of a version that tells has started.
+    init?(_ row: ResultSet.Row) throws(PostgresError) {
+        guard let rotationInterval = try row.decodeIfPresent("rotation_interval", as: Int64.self) else { return nil }
+        self.init(
+            rotationInterval: rotationInterval, algorithm: try row.decode("signing_algorithm"),
+            holder: try row.decode("keys_held_by"))
+    }
+}

@@ -21,12 +21,17 @@ package struct SteadyClock: Sendable {
         package let reading: ClockReading
         package let begun: BootInstant
         package let ended: BootInstant
+        /// By how much the steady clock was ahead of the database's when a node last wrote that down; microseconds.
+        package let knownLead: Int64
 
-        package init(raw: Instant, reading: ClockReading, begun: BootInstant, ended: BootInstant) {
+        package init(
+            raw: Instant, reading: ClockReading, begun: BootInstant, ended: BootInstant, knownLead: Int64 = 0
+        ) {
             self.raw = raw
             self.reading = reading
             self.begun = begun
             self.ended = ended
+            self.knownLead = knownLead
         }
     }
 
@@ -77,8 +82,9 @@ package struct SteadyClock: Sendable {
     package mutating func take(_ sample: Sample, settling: Int64) -> Step? {
         let new = Offset(sample)
         var moved = move(to: new)
-        // Nobody of us has noticed when, but a node that is no more has seen a later time.
-        if anchor == nil { moved = min(0, sample.raw - sample.reading.now) }
+        // A node that is no more has seen a later time. What of that it has written down itself is an old step's, however
+        // long ago that settled; the rest happened since, and nobody has noticed when.
+        if anchor == nil { moved = min(0, sample.knownLead - (sample.reading.now - sample.raw)) }
         let expected = reading(at: sample.ended) ?? sample.reading
         let now = max(expected.now, sample.reading.now)
         let isStep = abs(moved) >= Self.largestMove

@@ -40,14 +40,20 @@ package struct TokenIssuer: Sendable {
     private let ring: KeyRing
     private let use: KeyUse
     private let threads: SigningThreads
+    private let tokenThreads: SigningThreads
     private let issuer: String
     /// Seconds.
     package let lifetime: Int64
 
-    package init(ring: KeyRing, use: KeyUse, threads: SigningThreads, issuer: String, lifetime: Int64) {
+    /// - Parameter tokenThreads: for keys that a PKCS #11 token holds.
+    package init(
+        ring: KeyRing, use: KeyUse, threads: SigningThreads, tokenThreads: SigningThreads, issuer: String,
+        lifetime: Int64
+    ) {
         self.ring = ring
         self.use = use
         self.threads = threads
+        self.tokenThreads = tokenThreads
         self.issuer = issuer
         self.lifetime = lifetime
     }
@@ -55,7 +61,7 @@ package struct TokenIssuer: Sendable {
     /// `iat` is the statement's instant, rounded down, and `exp` follows from it however late this signs: a node that is
     /// frozen between commit and signature must not stretch a token beyond its revocation's expiry.
     package func sign(_ grant: Grant) async throws -> String {
-        let (kid, key) = try await ring.signer(
+        let (kid, key, holder) = try await ring.signer(
             at: grant.issuedAt, version: grant.keyRingVersion, algorithm: grant.algorithm)
         let claims = AccessTokenClaims(
             issuer: issuer, subject: grant.subject, audience: grant.audience,
@@ -67,10 +73,12 @@ package struct TokenIssuer: Sendable {
         let header = JSONWebSignature.header(algorithm: key.algorithm, keyID: kid, type: AccessTokenClaims.type)
         let input = JSONWebSignature.signingInput(header: header, payload: claims.encoded())
         do {
-            let signature = try await threads.run { try key.sign(input) }
+            let signature = try await (holder == .token ? tokenThreads : threads).run { try key.sign(input) }
             use.minted(under: kid, at: grant.issuedAt)
             return JSONWebSignature.compact(signingInput: input, signature: signature)
         } catch is SigningThreads.Overloaded {
+            throw Rejection.unavailable(retryAfter: 1)
+        } catch is TookTooLong {
             throw Rejection.unavailable(retryAfter: 1)
         } catch CryptoError.unreachable {
             // The key's token does not answer this node; another node may reach it.

@@ -280,6 +280,45 @@ import Testing
         }
     }
 
+    @Test func `A standby that does not open is passed over, and signs only where no other is`() async throws {
+        try await TestInstallation.run { it in
+            let scene = try await CompromiseScene(it)
+            func damage(_ which: Query) async throws -> [String] {
+                try await it.database.query(
+                    """
+                    UPDATE signing_keys SET sealed = set_byte(sealed, 40, 255 - get_byte(sealed, 40))
+                    WHERE kid IN (
+                        SELECT kid FROM signing_keys WHERE activates_at IS NULL AND compromised_at IS NULL
+                        ORDER BY published_at, created_at, kid LIMIT \(which))
+                    RETURNING kid
+                    """
+                ).rows.map { try $0.decode("kid") }
+            }
+            let first = try #require(try await damage("1").first)
+            let signer = try await it.node.newUser("alice").signer
+            let foreseen = try await scene.foresee(signer)
+            #expect(foreseen.json["signs_next"]?.object?["kid"]?.string != first)
+            let answer = try await scene.compromise(signer)
+            #expect(answer.status == 202)
+            let next = try #require(answer.json["signs_next"]?.object?["kid"]?.string)
+            #expect(next != first)
+            #expect(try await it.node.logIn("alice").signer == next)
+            #expect(try await it.node.get("/readyz").status == 200)
+        }
+    }
+
+    @Test func `A dry run counts the tokens of a database whose clock went back`() async throws {
+        try await TestInstallation.run { it in
+            let scene = try await CompromiseScene(it)
+            let kid = try await it.node.newUser("alice").signer
+            let before = try await scene.foresee(kid).json["tokens_alive"]?.int
+            #expect(before == 2)
+            // The clock of the keys is an hour ahead, and that of the tokens is not.
+            try await it.database.query("UPDATE node_ticks SET seen_at = clock_timestamp() + interval '1 hour'")
+            #expect(try await scene.foresee(kid).json["tokens_alive"]?.int == before)
+        }
+    }
+
     @Test func `Without any other key one is made first`() async throws {
         try await TestInstallation.run { it in
             let scene = try await CompromiseScene(it)

@@ -67,6 +67,24 @@ struct ImportedKeyTests {
         }
     }
 
+    @Test("is not taken before the first keys, which are made only where there are none")
+    func beforeTheFirstKeys() async throws {
+        try await TestInstallation.run(nodes: 0) { it in
+            let installation = Installation(
+                it.settings, masterKeys: try it.settings.masterKeySource.load(), logger: MasterKeyScene.quiet)
+            defer { installation.close() }
+            let key = try PrivateKey.generate(.rs256)
+            let keys = installation.signingKeys
+            #expect(try await keys.importKey(key, origin: Self.origin) == .beforeTheFirstKeys)
+            #expect(try await keys.all().keys.isEmpty)
+            try await Node(installation).prepare()
+            #expect(try await keys.all().keys.count == 3)
+            #expect(
+                try await keys.importKey(key, origin: Self.origin)
+                    == .imported(kid: JSONWebKey(key.publicKey).keyID))
+        }
+    }
+
     @Test("that is there already is told with its state, by whichever algorithm it was brought")
     func alreadyThere() async throws {
         try await TestInstallation.run { it in

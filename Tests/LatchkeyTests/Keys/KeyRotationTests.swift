@@ -173,6 +173,59 @@ import Testing
         }
     }
 
+    @Test func `retires no signer of the installation's while no node has ticked for long`() async throws {
+        try await TestInstallation.run(nodes: 0) { it in
+            let installation = Installation(
+                it.settings, masterKeys: try it.settings.masterKeySource.load(), logger: MasterKeyScene.quiet)
+            defer { installation.close() }
+            try await Node(installation).prepare()
+            // A client asks for ES256, whose first key has just come to sign.
+            let keys = SigningKeys(
+                it.database, masterKeys: installation.masterKeyRing, policy: it.settings.keyPolicy,
+                clock: installation.clock, algorithm: .rs256, alsoInUse: { [.es256] })
+            let origin = Origin(actor: "test")
+            for _ in 0..<2 { try await keys.carryOutDue(origin: origin) }
+            try await age(it, days: 1)
+            #expect(try await keys.carryOutDue(origin: origin).contains { $0.takesStandby })
+            try await it.database.query(
+                """
+                UPDATE signing_keys SET activates_at = activates_at - interval '10 seconds'
+                WHERE activates_at > clock_timestamp()
+                """)
+            try await it.database.query(
+                "UPDATE node_ticks SET ticked_at = ticked_at - interval '9 days', seen_at = seen_at - interval '9 days'"
+            )
+            #expect(try await keys.read().inForce.algorithms == [])
+            for _ in 0..<2 {
+                let steps = try await keys.carryOutDue(origin: origin)
+                #expect(!steps.contains { if case .retire = $0 { true } else { false } }, "\(steps)")
+            }
+            let ring = try await keys.read()
+            for algorithm in [SignatureAlgorithm.rs256, .es256] {
+                #expect(KeySchedule.signer(ring.keys, at: ring.clock.now, algorithm: algorithm) != nil)
+            }
+        }
+    }
+
+    @Test func `passes over a standby that does not open`() async throws {
+        try await TestInstallation.run { it in
+            let old = try await it.node.newUser("alice").signer
+            let row = try await it.database.query(
+                """
+                UPDATE signing_keys SET sealed = set_byte(sealed, 40, 255 - get_byte(sealed, 40))
+                WHERE kid = (
+                    SELECT kid FROM signing_keys WHERE activates_at IS NULL ORDER BY published_at, created_at, kid LIMIT 1)
+                RETURNING kid
+                """
+            ).one()
+            let damaged: String = try row.decode("kid")
+            try await age(it, days: 31)
+            #expect(try await becomesTrue { try await it.node.logIn("alice").signer != old })
+            #expect(try await it.node.logIn("alice").signer != damaged)
+            #expect(try await it.node.get("/readyz").status == 200)
+        }
+    }
+
     @Test func `takes a node out of service that cannot open the current key, and signs with no other`() async throws {
         try await TestInstallation.run { it in
             let tokens = try await it.node.newUser("alice")

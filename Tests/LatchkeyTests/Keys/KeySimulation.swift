@@ -58,7 +58,7 @@ struct KeySimulation {
 
     struct Tally {
         var events = 0, rotations = 0, compromises = 0, unripe = 0, steps = 0, restarts = 0, minted = 0, verified = 0
-        var heldBack = 0, late = 0, removed = 0, wiped = 0, algorithms = 0, unserved = 0
+        var heldBack = 0, late = 0, harassed = 0, removed = 0, wiped = 0, algorithms = 0, unserved = 0
     }
 
     var random: SeededGenerator
@@ -81,6 +81,9 @@ struct KeySimulation {
     var born = 0
     var lastNode = 0
     var tally = Tally()
+    /// Until then somebody rotates by hand as often as it is let; so many moments follow closely.
+    var restlessUntil: Int64 = 0
+    var hurry = 0
     /// Whether verifiers that cache for ten minutes whatever they are told are among them.
     let hasStubborn: Bool
 

@@ -10,7 +10,8 @@ extension KeySimulation {
     mutating func live() throws {
         tally.events += 1
         let lead = settings.publishLead * 1_000_000
-        switch Int.random(in: 0..<10, using: &random) {
+        hurry = max(0, hurry - 1)
+        switch hurry > 0 ? 0 : Int.random(in: 0..<10, using: &random) {
         case 0..<5: time += Int64.random(in: 0...2_000_000, using: &random)
         case 5..<8: time += Int64.random(in: 0...lead / 6, using: &random)
         default: time += Int64.random(in: 0...2 * lead, using: &random)
@@ -51,7 +52,7 @@ extension KeySimulation {
             return
         }
         // Now and then all standbys are used up.
-        if chance(60) { for _ in 0..<Int.random(in: 1...3, using: &random) { try rotateByHand(index) } }
+        if chance(60) || restlessUntil > time { try harass(index) }
         if chance(20) { narrow() }
         if held == nil, chance(600),
             let kid = keys.filter({ $0.compromisedAt == nil }).randomElement(using: &random)?.kid
@@ -64,15 +65,36 @@ extension KeySimulation {
         }
     }
 
+    /// An operator who cannot wait, at the worst of moments: verifiers have just fetched what they will keep, and whatever a
+    /// node lets him rotate to signs at once.
+    private mutating func harass(_ index: Int) throws {
+        tally.harassed += 1
+        if chance(2) { for verifier in verifiers.indices { _ = fetch(verifier, mayBeUnknown: false) } }
+        for _ in 0..<Int.random(in: 1...4, using: &random) { try rotateByHand(index) }
+        hurry = Int.random(in: 2...6, using: &random)
+    }
+
     /// The database's clock jumps; for up to half a second nobody has noticed, and all go on.
     private mutating func stepClock() throws {
         guard nodes.contains(where: { $0.condition == .up }) else { return }
         tally.steps += 1
+        // Standbys that have just been stamped are those that it would ripen.
+        if chance(2), let index = nodes.indices.first(where: { nodes[$0].condition == .up }) {
+            try harass(index)
+            for _ in 0..<3 {
+                time += Int64.random(in: 0...500_000, using: &random)
+                for index in nodes.indices where nodes[index].condition == .up {
+                    try tick(index)
+                    try keepSchedule(index)
+                }
+            }
+        }
         let size = Int64.random(in: 2_100_000...(chance(3) ? 90_000_000_000 : 4_000_000_000), using: &random)
         offset += chance(2) ? size : -size
         time += Int64.random(in: 0...500_000, using: &random)
         try act()
         for index in nodes.indices where nodes[index].condition == .up { try tick(index) }
+        if chance(2) { restlessUntil = time + settings.settling * 1_000_000 }
     }
 
     private mutating func disturb() {
@@ -83,6 +105,7 @@ extension KeySimulation {
             // Long enough for what it still serves to grow old.
             let long = time + Int64.random(in: 0...3 * settings.settling * 1_000_000, using: &random)
             nodes[index].condition = .cut(until: chance(2) ? until : long)
+            if chance(2) { restlessUntil = max(until, long) }
         case 1: nodes[index].condition = .paused(until: until)
         default: nodes[index].condition = .down(until: until)
         }

@@ -183,6 +183,11 @@ import Testing
             nil, .takenOver(by: "next", at: DrawnKey.now, .ripe)
         ),
         (
+            "the one that was to follow, and is not ripe: it took over a moment ago",
+            [signer(retires: 2), DrawnKey(kid: "next", published: -10, activates: 2)] + two, "signer", nil,
+            .takenOver(by: "next", at: DrawnKey.now, .unripe(ripeAt: DrawnKey.now + 3590))
+        ),
+        (
             "in the place of one that is about to sign, at its instant",
             [signer(retires: 2), signer("next", since: 2)] + two, "next", nil,
             .takenOver(by: "a", at: DrawnKey.now + 2, .ripe)

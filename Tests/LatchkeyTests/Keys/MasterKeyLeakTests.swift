@@ -102,6 +102,20 @@ import Testing
         }
     }
 
+    @Test func `says that a token's keys stay`() async throws {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            try await it.database.query(
+                """
+                UPDATE signing_keys SET sealed = NULL, held_by = 'token'
+                WHERE kid = (SELECT kid FROM signing_keys WHERE activates_at IS NULL ORDER BY kid LIMIT 1)
+                """)
+            let plan = try await scene.command { try await Self.leak($0).foresee() }
+            #expect(plan.object?["signing_keys"]?.int == 2)
+            #expect(plan.object?["effects"]?.strings?.contains { $0.hasPrefix("1 signing keys stay") } == true)
+        }
+    }
+
     @Test func `changes nothing while a node lacks the new key`() async throws {
         try await TestInstallation.run { it in
             let scene = MasterKeyScene(it: it)

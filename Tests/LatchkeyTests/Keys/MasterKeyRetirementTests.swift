@@ -58,6 +58,62 @@ import Testing
         }
     }
 
+    /// As a database is that was served before records were kept.
+    private func forgetMinting(_ it: TestInstallation, of version: Int16) async throws {
+        try await it.database.batch([
+            "UPDATE master_keys SET minting_from = NULL WHERE version = \(version)",
+            "UPDATE key_ring SET version = version + 1",
+        ])
+    }
+
+    @Test func `counts the sessions of a version that was in use before that was written down`() async throws {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            _ = try await it.node.newUser("alice")
+            _ = try await scene.rotateEverywhere()
+            #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
+            try await it.database.query(
+                "UPDATE sessions SET sid = overlay(sid::text PLACING '0100' FROM 1 FOR 4)::uuid")
+            try await scene.age(by: 120)
+            try await forgetMinting(it, of: 1)
+            let rows = try await scene.command { try await $0.administration.list() }
+            #expect(rows.map { $0.object?["state"]?.string } == ["superseded", "current"])
+            #expect(rows.first?.object?["sessions"]?.int == 1)
+            #expect(try await scene.refusal(of: 1)?.contains("1 session, the last until 2") == true)
+        }
+    }
+
+    @Test func `waits out the moment of change by the clock that it was written by`() async throws {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            _ = try await scene.rotateEverywhere()
+            #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
+            // A node has seen a later time: the steady clock is an hour ahead.
+            try await it.database.query("UPDATE node_ticks SET seen_at = clock_timestamp() + interval '1 hour'")
+            #expect(try await scene.refusal(of: 1, .yes)?.contains("a moment ago") == true)
+        }
+    }
+
+    @Test func `is refused where the version came into use while it was looked at`() async throws {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            _ = try await scene.rotateEverywhere()
+            #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
+            let ring = it.node.installation.masterKeyRing
+            try await forgetMinting(it, of: 1)
+            let seen = try #require(try await ring.readAgain().first)
+            #expect(seen.mintingFrom == nil)
+            try await it.database.query("UPDATE master_keys SET minting_from = clock_timestamp() WHERE version = 1")
+            do {
+                try await ring.retire(seen, inSpiteOf: nil, origin: MasterKeyScene.origin)
+                Issue.record("it was retired")
+            } catch let conflict as MasterKeyConflict {
+                #expect(conflict.description.contains("come into use"))
+            }
+            #expect(try await ring.readAgain().first?.retiredAt == nil)
+        }
+    }
+
     @Test func `says how many sessions are left and until when, and with force does not wait for them`() async throws {
         try await TestInstallation.run { it in
             let scene = MasterKeyScene(it: it)

@@ -63,6 +63,34 @@ import Testing
         }
     }
 
+    @Test func `waits for nodes that an outage of the database kept from ticking`() async throws {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            let other = UniqueID.version7(millisecondsSince1970: 1, random: [UInt8](repeating: 7, count: 10))
+            // Silent for as long as the outage was: it lives, and its next tick is on its way.
+            try await it.database.query(
+                """
+                INSERT INTO node_ticks (node, version, master_keys, ticked_at)
+                VALUES (\(other), 'x', '{1}', clock_timestamp() - interval '10 minutes')
+                """)
+            #expect(try await scene.rotate() == 2)
+            let ring = it.node.installation.masterKeyRing
+            #expect(await becomesTrue { it.node.installation.masterKeys.versions == [1, 2] })
+            #expect(
+                try await becomesTrue { try await ring.nodesLacking(2, .known) == [other] }, "its own row tells of both"
+            )
+            #expect(try await ring.nodesLacking(2) == [])
+            #expect(try await ring.promote(origin: MasterKeyScene.origin) == nil)
+            // A command has watched nobody either.
+            #expect(
+                try await scene.command { try await $0.masterKeyRing.promote(origin: MasterKeyScene.origin) } == nil)
+            #expect(it.node.installation.masterKeys.current == 1)
+            try await it.database.query(
+                "UPDATE node_ticks SET ticked_at = clock_timestamp(), master_keys = '{1,2}' WHERE node = \(other)")
+            #expect(await becomesTrue { it.node.installation.masterKeys.current == 2 })
+        }
+    }
+
     /// Had it been silent for more than a minute, the others would have gone on without it.
     @Test func `leaves a node behind that was away: it answers 503, never "invalid", until it has the key`()
         async throws

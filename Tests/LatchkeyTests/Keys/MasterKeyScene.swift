@@ -23,7 +23,7 @@ struct MasterKeyScene {
         var settings = it.settings
         settings.keysDirectory = folder ?? it.settings.keysDirectory
         let installation = Installation(
-            settings, masterKeys: try settings.masterKeySource.load(), logger: Self.quiet)
+            settings, as: .command, masterKeys: try settings.masterKeySource.load(), logger: Self.quiet)
         defer { installation.close() }
         try await installation.masterKeyRing.adopt()
         return try await body(installation)

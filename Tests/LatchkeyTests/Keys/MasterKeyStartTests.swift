@@ -32,6 +32,9 @@ import Testing
             #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
             #expect(try await refusal(it, [2: second]) == .missing(1, in: place))
             #expect(try await refusal(it, [1: first, 2: second]) == nil)
+            // As where the first one was in use before that was written down.
+            try await it.database.query("UPDATE master_keys SET minting_from = NULL WHERE version = 1")
+            #expect(try await refusal(it, [2: second]) == .missing(1, in: place))
             #expect(MasterKeyRefusal.missing(2, in: place).description.contains("LATCHKEY_KEYS_DIR"))
         }
     }

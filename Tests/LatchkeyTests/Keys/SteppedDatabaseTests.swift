@@ -9,7 +9,9 @@ import Testing
 /// The database's clock is stepped for real: a `clock_timestamp()` of the test's own stands before the server's.
 @Suite struct `A stepped clock of the database` {
     /// Lead 3, tokens of 2 s: settled after 5 s.
-    private func run(_ body: @Sendable (TestInstallation, [TestNode]) async throws -> Void) async throws {
+    private func run(
+        _ body: @Sendable (TestInstallation, [TestNode], _ more: @Sendable () -> Installation) async throws -> Void
+    ) async throws {
         try await TestInstallation.run(nodes: 0) { it in
             try await it.database.query("CREATE TABLE clock_shift AS SELECT interval '0' AS shift")
             try await it.database.query(
@@ -25,16 +27,15 @@ import Testing
             settings.keys = KeyPolicy(publishLead: 3, maxAge: 1, leeway: 0, rotationInterval: 86_400)
             settings.accessTokenTTL = 2
             let masterKeys = try MasterKeyFolder(it.settings.keysDirectory).load()
+            let chosen = settings
+            @Sendable func more() -> Installation {
+                Installation(
+                    chosen, masterKeys: masterKeys, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            }
             var nodes: [TestNode] = []
             do {
-                for _ in 0..<2 {
-                    nodes.append(
-                        try await TestNode.start(
-                            Installation(
-                                settings, masterKeys: masterKeys,
-                                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })))
-                }
-                try await body(it, nodes)
+                for _ in 0..<2 { nodes.append(try await TestNode.start(more())) }
+                try await body(it, nodes, more)
             } catch {
                 for node in nodes { await node.stop() }
                 throw error
@@ -59,7 +60,7 @@ import Testing
     }
 
     @Test func `forward lets nothing become due before it has settled, and everything after`() async throws {
-        try await run { it, nodes in
+        try await run { it, nodes, _ in
             let old = try await nodes[0].newUser("alice").signer
             try await it.database.query(
                 """
@@ -90,8 +91,23 @@ import Testing
         }
     }
 
+    @Test func `back while no node runs is noticed by all that start then, and settles once`() async throws {
+        try await run { it, nodes, more in
+            #expect(try await nodes[0].newUser("alice").status == 200)
+            for node in nodes { await node.stop() }
+            try await shift(it, by: "-1 day")
+            let late = [more(), more()]
+            defer { for installation in late { installation.close() } }
+            for installation in late { try await Node(installation).prepare() }
+            #expect(late[0].clock.steps.reading == 1)
+            #expect(late[1].clock.reading?.isSettled == false)
+            // The second one takes the first one's word: it is no step of its own, which would begin anew.
+            #expect(late[1].clock.steps.reading == 0)
+        }
+    }
+
     @Test func `back makes no key current again, and the schedule goes on`() async throws {
-        try await run { it, nodes in
+        try await run { it, nodes, more in
             let administrator = try await nodes[0].administrator()
             let old = try await nodes[0].newUser("alice").signer
             let answer = try await nodes[0].post("/admin/keys/rotate", bearer: administrator)
@@ -118,6 +134,17 @@ import Testing
             }
             let next = try #require(again)["kid"]
             #expect(try await becomesTrue { try await nodes[0].logIn("alice").signer == next })
+
+            // Years may pass until the database's clock has caught up: a node that starts meanwhile notices nothing new.
+            let late = more()
+            defer { late.close() }
+            try await Node(late).prepare()
+            #expect(late.clock.steps.reading == 0)
+            #expect(late.clock.reading?.isSettled == true)
+            let isSettled: Bool = try await late.database.query(
+                "SELECT settled = steady AND steady > raw + interval '23 hours' AS it FROM steady_clock()"
+            ).one().decode("it")
+            #expect(isSettled)
         }
     }
 }

@@ -63,7 +63,7 @@ struct TokenHeldKeyTests {
 
             let key = try #require(try await it.node.installation.signingKeys.all().keys.first { $0.kid == old })
             let opened = SecurityToken(soft.settings()).key(of: key)
-            #expect(try await onOwnThread { opened.isWhole })
+            #expect(try await onOwnThread(within: .seconds(10)) { opened.isWhole })
             try await it.database.batch([
                 """
                 UPDATE signing_keys
@@ -73,7 +73,7 @@ struct TokenHeldKeyTests {
                 "UPDATE key_ring SET version = version + 1",
             ])
             #expect(try await becomesTrue { try soft.objectCount() == 2 * 3 })
-            #expect(try await onOwnThread { !opened.isWhole })
+            #expect(try await onOwnThread(within: .seconds(10)) { !opened.isWhole })
             let wiped = try #require(try await it.node.installation.signingKeys.all().keys.first { $0.kid == old })
             #expect(!wiped.hasPrivateHalf)
             #expect(try await it.node.logIn("root").signer == new)
@@ -98,6 +98,128 @@ struct TokenHeldKeyTests {
             try soft.show()
             #expect(try await becomesTrue { try await canSign() })
             #expect(try await becomesTrue { try await it.node.logIn("alice").status == 200 })
+        }
+    }
+
+    @Test("whose token hangs keeps neither callers, readiness nor a graceful stop, and signs on when it answers")
+    func hangs() async throws {
+        let soft = try await SoftToken.named(.hangs)
+        try await TestInstallation.run(settings: { $0.token = soft.settings() }) { it in
+            _ = try await it.node.newUser("alice")
+            let more = Installation(
+                it.settings, masterKeys: it.node.installation.masterKeys, logger: it.node.installation.logger)
+            let other = try await TestNode.start(more)
+            try soft.freeze()
+            // More than there are threads: those that wait behind the hanging ones are answered in time as well.
+            let (slowest, statuses) = try await withThrowingTaskGroup(of: (Duration, Int).self) { group in
+                for _ in 0..<6 {
+                    group.addTask {
+                        let start = ContinuousClock.now
+                        let status = try await other.logIn("alice").status
+                        return (ContinuousClock.now - start, status)
+                    }
+                }
+                return try await group.reduce(into: (Duration.zero, Set<Int>())) {
+                    $0 = (max($0.0, $1.0), $0.1.union([$1.1]))
+                }
+            }
+            #expect(statuses == [503])
+            // Promised are 2 s: this machine may be busy.
+            #expect(slowest < .seconds(3))
+            #expect(try await becomesTrue { try await other.get("/readyz").status == 503 })
+            #expect(await more.ring.proveToken() == .doesNotAnswer)
+            let start = ContinuousClock.now
+            #expect(try await other.logIn("alice").status == 503)
+            #expect(ContinuousClock.now - start < .seconds(1), "known by now")
+            let stop = ContinuousClock.now
+            await other.stop()
+            #expect(ContinuousClock.now - stop < .seconds(5))
+            try soft.thaw()
+            #expect(try await becomesTrue(within: .seconds(30)) { try await it.node.logIn("alice").status == 200 })
+            #expect(try await becomesTrue { try await it.node.get("/readyz").status == 200 })
+        }
+    }
+
+    @Test("that was wiped while its token was away is destroyed there when it is back")
+    func destroyedLate() async throws {
+        let soft = try await SoftToken.named(.left)
+        try await TestInstallation.run(nodes: 0, settings: { $0.token = soft.settings() }) { it in
+            let installation = Installation(
+                it.settings, masterKeys: try it.settings.masterKeySource.load(), logger: MasterKeyScene.quiet)
+            defer { installation.close() }
+            try await Node(installation).prepare()
+            let (keys, origin) = (installation.signingKeys, Origin(actor: "test"))
+            // A fourth one, retired and long out of the JWKS.
+            let gone = try await keys.rotate(
+                from: try await KeyAdministration(keys, use: installation.keyUse).signer(), reason: nil, origin: origin)
+            guard case .rotate(let old, let new, _) = gone else {
+                Issue.record("\(gone)")
+                return
+            }
+            try await it.database.batch([
+                "UPDATE signing_keys SET activates_at = activates_at - interval '1 day' WHERE kid IN (\(old), \(new))",
+                """
+                UPDATE signing_keys
+                SET retires_at = retires_at - interval '1 day', leaves_at = retires_at - interval '1 day',
+                    removed_at = retires_at - interval '1 day'
+                WHERE kid = \(old)
+                """,
+            ])
+            #expect(try soft.objectCount() == 2 * 4)
+            @Sendable func left() async throws -> Bool {
+                try await it.database.query("SELECT left_in_token FROM signing_keys WHERE kid = \(old)").one()
+                    .decode("left_in_token")
+            }
+            try soft.hide()
+            await #expect(throws: SigningKeyError.self) { try await keys.carryOutDue(origin: origin) }
+            #expect(try await left())
+            #expect(try await keys.all().keys.first { $0.kid == old }?.hasPrivateHalf == false)
+            await #expect(throws: SigningKeyError.self) { try await keys.carryOutDue(origin: origin) }
+            #expect(try await left())
+            try soft.show()
+            // What began anew for the token's sake does so at most every two seconds.
+            #expect(
+                try await becomesTrue {
+                    _ = try? await keys.carryOutDue(origin: origin)
+                    return try await !left()
+                })
+            #expect(try soft.objectCount() == 2 * 3)
+        }
+    }
+
+    @Test("that was declared compromised by mistake is taken back")
+    func restored() async throws {
+        let soft = try await SoftToken.named(.restored)
+        try await TestInstallation.run(settings: { $0.token = soft.settings() }) { it in
+            let scene = try await CompromiseScene(it)
+            let tokens = try await it.node.newUser("alice")
+            let kid = try tokens.signer
+            #expect(try await scene.compromise(kid).status == 202)
+            #expect(try await it.node.admits(tokens) == false)
+            #expect(try await scene.restore(kid)["state"] == "retired")
+            #expect(try await it.node.admits(tokens))
+        }
+    }
+
+    @Test("that is missing as a standby is passed over, and its node stays in service")
+    func missingStandby() async throws {
+        let soft = try await SoftToken.named(.unfit)
+        try await TestInstallation.run(settings: { $0.token = soft.settings() }) { it in
+            let signer = try await it.node.newUser("alice").signer
+            let keys = it.node.installation.signingKeys
+            let standby = try #require(try await keys.all().keys.first { $0.isStandby })
+            try await onOwnThread(within: .seconds(10)) { try soft.opened().destroy(kid: standby.kid) }
+            #expect(await keys.unfitStandbys(of: try await keys.all().keys) == [standby.kid])
+            #expect(await it.node.installation.ring.canSign())
+            #expect(it.node.installation.ring.keys.count == 3)
+            let rotation = try await KeyCompromises(
+                keys, ring: it.node.installation.ring, revocations: it.node.installation.revocations
+            ).foresee(signer)
+            guard case .compromise(let change) = rotation.decision else {
+                Issue.record("\(rotation.decision)")
+                return
+            }
+            #expect(change.takeover?.kid != standby.kid)
         }
     }
 

@@ -1,4 +1,5 @@
 import JOSE
+import LibCrypto
 import Postgres
 import Testing
 
@@ -65,6 +66,34 @@ import Testing
         drawn += (0..<active).map { DrawnKey(kid: "active-\($0)", published: -9000, activates: -5000) }
         let keys = try drawn.map { try $0.key() }
         #expect(Verdicts.keySchedule(keys, lead: 3600, now: DrawnKey.now).level == level)
+    }
+
+    @Test(arguments: [
+        // Standbys of ES256, and whether one of its keys signs: it has just come into use where none does.
+        (2, true, Finding.Level.ok), (1, true, .fail), (0, true, .fail), (3, false, .ok), (0, false, .ok),
+    ])
+    func `The key schedule of a second algorithm`(standbys: Int, signs: Bool, level: Finding.Level) throws {
+        var drawn = (0..<2).map { DrawnKey(kid: "rs-\($0)", published: -3600) }
+        drawn.append(DrawnKey(kid: "rs", published: -9000, activates: -5000))
+        drawn += (0..<standbys).map { DrawnKey(kid: "es-\($0)", published: -3600, algorithm: .es256) }
+        if signs { drawn.append(DrawnKey(kid: "es", published: -9000, activates: -5000, algorithm: .es256)) }
+        let keys = try drawn.map { try $0.key() }
+        let finding = Verdicts.keySchedule(keys, lead: 3600, now: DrawnKey.now)
+        #expect(finding.level == level)
+        #expect(finding.text.contains("ES256") == (standbys > 0 || signs))
+    }
+
+    @Test func `A key that is still in its token`() throws {
+        var keys = try [
+            DrawnKey(kid: "a", published: -3600), DrawnKey(kid: "b", published: -3600),
+            DrawnKey(kid: "signer", published: -9000, activates: -5000),
+            DrawnKey(kid: "gone", published: -9000, activates: -8000, retires: -5000, removed: -4000, isSealed: false),
+        ].map { try $0.key() }
+        #expect(Verdicts.keySchedule(keys, lead: 3600, now: DrawnKey.now).level == .ok)
+        keys[3].isLeftInToken = true
+        let finding = Verdicts.keySchedule(keys, lead: 3600, now: DrawnKey.now)
+        #expect(finding.level == .warn)
+        #expect(finding.text.contains("1 that were wiped"))
     }
 
     @Test(arguments: [(0.01, Finding.Level.ok), (0.1, .warn), (nil, .fail)] as [(Double?, Finding.Level)])

@@ -117,6 +117,31 @@ struct RingEmptyingTests {
         }
     }
 
+    @Test(arguments: [3600, -3600] as [Int64])
+    func `A slot is kept while a session lives by the earlier of both clocks`(lead: Int64) async throws {
+        try await withDatabase { database in
+            let policy = SessionPolicy(idleTTL: 60, maxTTL: 3600, grace: 30, recovery: 60)
+            let ring = SessionRing(database, policy: policy)
+            // The steady clock runs ahead of the database's, or is not settled behind it.
+            try await database.query(
+                """
+                INSERT INTO node_ticks (node, version, master_keys, ticked_at, seen_at, stepped_at, stepped_from)
+                VALUES (gen_random_uuid(), 'x', '{1}', clock_timestamp(), clock_timestamp() + greatest(\(lead), 0) * interval '1 second',
+                        CASE WHEN \(lead) < 0 THEN clock_timestamp() END,
+                        CASE WHEN \(lead) < 0 THEN clock_timestamp() + \(lead) * interval '1 second' END)
+                """)
+            try await database.query(
+                "UPDATE installation SET longest_publish_lead = 86400, longest_access_token = 600")
+            let earlier = lead > 0 ? try await now(database) : try await now(database) + lead
+            let slot = SessionRing.spentSlot(now: earlier, policy: policy)
+            // Dead for the later one of both.
+            try await insertSession(database, slot: slot, left: lead > 0 ? 1800 : -1800)
+            #expect(try await ring.emptySpentSlot() == false)
+            try await database.query("UPDATE sessions SET max_until = max_until - interval '3 hours'")
+            #expect(try await ring.emptySpentSlot())
+        }
+    }
+
     @Test func `A slot is kept while what a node of other settings bore in it is young, alive or not`() async throws {
         try await withDatabase { database in
             let policy = SessionPolicy(idleTTL: 60, maxTTL: 3600, grace: 30, recovery: 60)

@@ -13,6 +13,8 @@ import Testing
         /// What the table holds.
         var seen = start
         var held: SteadyClock.Step?
+        /// Microseconds by which the table says that the steady clock was ahead.
+        var knownLead: Int64 = 0
 
         /// - Parameter waited: seconds from asking to answer.
         mutating func read(_ database: Double, boot: Double, waited: Double = 0.001) -> SteadyClock.Step? {
@@ -22,7 +24,8 @@ import Testing
             let step = clock.take(
                 SteadyClock.Sample(
                     raw: raw, reading: ClockReading(now: seen, settled: held?.from),
-                    begun: BootInstant(nanoseconds: Int64((boot + 1000 - waited) * 1e9)), ended: ended),
+                    begun: BootInstant(nanoseconds: Int64((boot + 1000 - waited) * 1e9)), ended: ended,
+                    knownLead: knownLead),
                 settling: settling)
             return step
         }
@@ -137,6 +140,24 @@ import Testing
         #expect(step?.from == Self.start + 3600)
         let reading = world.reading(at: 0)
         #expect(reading?.now == 3_600_000_000)
+    }
+
+    /// Seconds that the table says the steady clock was ahead, and by which it is: what passed without a node makes it less.
+    static let leads: [(known: Int64, present: Int64, back: Int64)] = [
+        (3600, 3600, 0), (3600, 100, 0), (3600, 3601, 0), (3600, 3602, 2), (3600, 7200, 3600), (0, 1, 0), (0, 2, 2),
+    ]
+
+    @Test(arguments: leads)
+    func `takes at its start an older step for settled, and what went back since for a new one`(
+        known: Int64, present: Int64, back: Int64
+    ) throws {
+        var world = World()
+        world.seen = Self.start + present
+        world.knownLead = known * 1_000_000
+        let step = world.read(0, boot: 0)
+        #expect(step?.moved == (back == 0 ? nil : -back * 1_000_000))
+        let reading = try #require(world.reading(at: 10))
+        #expect((reading.settled == reading.now) == (back == 0))
     }
 
     @Test func `believes another node's word that it was stepped`() {
