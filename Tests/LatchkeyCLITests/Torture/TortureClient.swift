@@ -61,7 +61,7 @@ struct TortureClient: Sendable {
 
     /// Asks, and writes it down.
     private func ask(
-        _ kind: Operation.Kind, _ attempt: Attempt, _ method: HTTPMethod = .POST, _ path: String,
+        _ kind: Operation.Kind, _ attempt: Attempt, _ path: String, method: HTTPMethod = .POST,
         bearer token: String? = nil, json: JSONValue? = nil, form: String? = nil, success: Int,
         refusals: Set<Int> = []
     ) async -> (Operation, JSONObject) {
@@ -124,7 +124,8 @@ struct TortureClient: Sendable {
 
     func use(_ store: TokenStore, _ attempt: Attempt) async -> Operation {
         await ask(
-            .use(store.sid), attempt, .GET, "/account", bearer: store.tokens.access, success: 200, refusals: [401]
+            .use(store.sid), attempt, "/account", method: .GET, bearer: store.tokens.access, success: 200,
+            refusals: [401]
         ).0
     }
 

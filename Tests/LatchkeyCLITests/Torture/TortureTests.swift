@@ -111,7 +111,7 @@ private struct TortureRun {
 
     private func heal() async throws {
         let begun = ContinuousClock.now
-        let healed = try await becomesTrue(within: .seconds(30)) {
+        let healed = await becomesTrue(within: .seconds(30)) {
             for port in site.ports {
                 guard (try? await Site(port: port).get("/readyz"))?.status == 200 else { return false }
             }

@@ -141,16 +141,18 @@ struct TorturedAccount: Sendable {
         }
     }
 
-    /// So many tabs find at the same time that the access token is about to expire.
+    /// So many tabs find at the same time that the access token is about to expire. All their tries are over within the
+    /// grace, the last one's wait for its answer included.
     private func refresh(_ device: TokenStore, tabs: Int, _ random: inout SeededGenerator) async {
         let tokens = device.tokens
+        let last = ContinuousClock.now + .seconds(grace - 5)
         let seeds = (0..<tabs).map { _ in random.next() }
         await withTaskGroup(of: Void.self) { group in
             for seed in seeds {
                 group.addTask {
                     var random = SeededGenerator(seed: seed)
                     // Read again before each try: another tab may have refreshed meanwhile.
-                    while !device.isOver, device.tokens.generation == tokens.generation {
+                    while !device.isOver, device.tokens.generation == tokens.generation, ContinuousClock.now < last {
                         let operation = await client.refresh(device, tokens, attempt(&random))
                         if operation.isRefused, device.tokens.generation == tokens.generation { device.end() }
                         if operation.outcome != .unknown || watch.isOver { return }
