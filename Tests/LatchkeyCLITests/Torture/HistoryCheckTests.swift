@@ -18,7 +18,6 @@ struct HistoryCheckTests {
 
     private static let sid = Story.sid
     private static let other = Story.other
-    private static let second: Int64 = 1000
 
     static let soundStories = [
         Case("a login", nil) { _ in },

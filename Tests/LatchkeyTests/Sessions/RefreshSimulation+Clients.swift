@@ -1,5 +1,7 @@
 import Postgres
 
+@testable import Latchkey
+
 /// The clients' part: when a tab presents its store's token, and what it does with the answer.
 extension RefreshSimulation {
     private var grace: Int64 { policy.grace * Self.second }
