@@ -101,7 +101,7 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	echo 'test: running every test but those of the command (five minutes)'
 	$(RUN_TESTS) 6 --skip '^LatchkeyCLITests'
 	# Apart: whole processes with deadlines of their own, which hundreds of other tests on the same cores would miss.
-	echo 'test: running the tests of the command (two minutes)'
+	echo 'test: running the tests of the command (three minutes)'
 	$(RUN_TESTS) 2 --filter '^LatchkeyCLITests'
 
 ROTATIONS := 100
