@@ -38,9 +38,10 @@ extension RefreshSimulation {
             return goAlone(id)
         }
         holder = id
+        let changed = advanced(at: now)
         requests[id]?.now = now
-        requests[id]?.change = advanced(at: now)
-        requests[id]?.answer = .granted(row.generation + 1)
+        requests[id]?.change = changed
+        requests[id]?.answer = .granted(changed.generation)
         agenda.add(.commit(id), at: time + hop())
     }
 
@@ -76,8 +77,9 @@ extension RefreshSimulation {
         switch decide(read, request.presented, now) {
         case .refuse: requests[id]?.answer = .refused
         case .advance:
-            requests[id]?.change = advanced(at: now)
-            requests[id]?.answer = .granted(row.generation + 1)
+            let changed = advanced(at: now)
+            requests[id]?.change = changed
+            requests[id]?.answer = .granted(changed.generation)
         case .repeat:
             tally.repeats += 1
             requests[id]?.answer = .granted(row.generation)
