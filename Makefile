@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help deps swift python run build test drill-keys bench bench-micro lint format coverage clean
+.PHONY: help deps swift python run build test drill-keys torture bench bench-micro lint format coverage clean
 
 # Debian 12. First what the code and the tests use, then what the Swift toolchain itself links with and loads.
 PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libssl-dev pkg-config postgresql python3 \
@@ -101,7 +101,7 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	echo 'test: running every test but those of the command (five minutes)'
 	$(RUN_TESTS) 6 --skip '^LatchkeyCLITests'
 	# Apart: whole processes with deadlines of their own, which hundreds of other tests on the same cores would miss.
-	echo 'test: running the tests of the command (two minutes)'
+	echo 'test: running the tests of the command (three minutes)'
 	$(RUN_TESTS) 2 --filter '^LatchkeyCLITests'
 	echo 'test: running the tests of the Python client against the service (a minute)'
 	export LATCHKEY_BINARY="$$(swift build --show-bin-path)/latchkey"
@@ -113,6 +113,13 @@ drill-keys: swift python ## rotates keys under load in real time, killing nodes;
 	echo 'drill-keys: building in debug mode, then $(ROTATIONS) rotations (3 seconds each)'
 	swift build --build-tests
 	swift test --skip-build --disable-xctest --filter '^LatchkeyCLITests.KeyDrillTests'
+
+MINUTES := 5
+torture: swift ## three nodes, clients that write down all they see, and whoever kills, freezes and cuts; MINUTES=5
+	@export LATCHKEY_TORTURE_MINUTES=$(MINUTES)
+	echo 'torture: building in debug mode, then $(MINUTES) minutes'
+	swift build --build-tests
+	swift test --skip-build --disable-xctest --filter '^LatchkeyCLITests.TortureTests'
 
 # What the benchmarks alone need.
 BENCH_PACKAGES := openssl wrk

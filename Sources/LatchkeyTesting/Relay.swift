@@ -11,6 +11,10 @@ package final class Relay: Sendable {
         case mute
         /// Ends the connection when the next answer comes.
         case cut
+        /// Ends the connection when the next request comes, of which the server gets a part.
+        case cutRequest
+        /// Ends the connection when the answer to a COMMIT comes.
+        case cutAtCommit
         /// Holds everything, both ways, until the mode changes: a partition that passes.
         case held
         /// Forwards each piece later, both ways.
@@ -73,26 +77,47 @@ package final class Relay: Sendable {
             state.withLock { $0.accepted += 1 }
             let pair = Pair(client: client, server: Self.socket(server) { connect($0, $1, $2) })
             Thread.detachNewThread { [self] in
+                var commit: [UInt8]?
                 pump(pair, pair.client, pair.server) { bytes in
                     state.withLock { if $0.isListening { $0.sent.append(bytes) } }
                     wait()
-                    return true
+                    commit = commit ?? Self.commitName(preparedIn: bytes)
+                    switch state.withLock({ $0.mode }) {
+                    case .open, .held, .slow, .mute, .cut: break
+                    case .cutRequest:
+                        shutdown(pair.client, Int32(SHUT_RDWR))
+                        return bytes.count / 2
+                    case .cutAtCommit:
+                        if let commit, bytes.contains(commit) { pair.commits.store(true, ordering: .relaxed) }
+                    }
+                    return bytes.count
                 }
             }
             Thread.detachNewThread { [self] in
-                pump(pair, pair.server, pair.client) { _ in
+                pump(pair, pair.server, pair.client) { bytes in
                     wait()
-                    switch state.withLock({ $0.mode }) {
-                    case .open, .held, .slow: return true
-                    case .mute: return false
-                    case .cut:
+                    let mode = state.withLock { $0.mode }
+                    switch mode {
+                    case .mute: return 0
+                    case .cut,
+                        .cutAtCommit where pair.commits.load(ordering: .relaxed):
                         shutdown(pair.client, Int32(SHUT_RDWR))
-                        return false
+                        return 0
+                    case .open, .held, .slow, .cutRequest, .cutAtCommit: return bytes.count
                     }
                 }
             }
         }
         Glibc.close(listener)
+    }
+
+    /// What a later Bind of the statement COMMIT holds; nil where the piece does not prepare it. In the Parse message
+    /// (PostgreSQL's protocol, "Message Formats") its name precedes its text, each ended by 0.
+    private static func commitName(preparedIn bytes: [UInt8]) -> [UInt8]? {
+        guard let text = bytes.firstRange(of: [0] + Array("COMMIT".utf8) + [0])?.lowerBound else { return nil }
+        let name = bytes[..<text].reversed().prefix { $0 != 0 }.reversed()
+        // The last byte of the message's length stands before the name, and is none of its letters.
+        return [0] + name.drop { $0 != UInt8(ascii: "s") } + [0]
     }
 
     /// On a pump's thread.
@@ -105,6 +130,8 @@ package final class Relay: Sendable {
     private final class Pair: Sendable {
         let client: Int32
         let server: Int32
+        /// A COMMIT was sent, and its answer has not come yet.
+        let commits = Atomic(false)
 
         init(client: Int32, server: Int32) {
             self.client = client
@@ -117,16 +144,17 @@ package final class Relay: Sendable {
         }
     }
 
-    private func pump(_ pair: Pair, _ from: Int32, _ to: Int32, passes: ([UInt8]) -> Bool) {
+    /// - Parameter passes: how many of the bytes go on.
+    private func pump(_ pair: Pair, _ from: Int32, _ to: Int32, passes: ([UInt8]) -> Int) {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let count = read(from, &buffer, buffer.count)
             guard count > 0 else { break }
-            guard passes(Array(buffer.prefix(count))) else { continue }
+            let passing = passes(Array(buffer.prefix(count)))
             var start = 0
-            while start < count {
+            while start < passing {
                 let written = buffer.withUnsafeBytes {
-                    send(to, $0.baseAddress?.advanced(by: start), count - start, Int32(MSG_NOSIGNAL))
+                    send(to, $0.baseAddress?.advanced(by: start), passing - start, Int32(MSG_NOSIGNAL))
                 }
                 guard written > 0 else { break }
                 start += written

@@ -88,7 +88,9 @@ package struct TestInstallation: Sendable {
         package let description: String
     }
 
-    package func checkInvariants() async throws {
+    package func checkInvariants() async throws { try await Self.checkInvariants(of: database) }
+
+    package static func checkInvariants(of database: Database) async throws {
         let checks: [(String, Query)] = [
             (
                 "every ended session stands on the list",

@@ -25,6 +25,31 @@ struct RefreshTokenTests {
         #expect(token.slot == 3)
     }
 
+    @Test("is what docs/refresh.md says, to the last of its test vectors")
+    func documented() throws {
+        let masters: [String: [UInt8]] = [
+            "32 times `42`": [UInt8](repeating: 0x42, count: 32), "`00` to `1f`": Array(0..<32),
+        ]
+        let rows = try Repository.text("docs/refresh.md").split(separator: "\n").filter { $0.contains("| `lkr1.") }
+        #expect(rows.count == 4)
+        for row in rows {
+            let cells = row.split(separator: "|").map { $0.trimmingPrefix(" ").trimmingSuffix(" ") }
+            try #require(cells.count == 6)
+            let master = try #require(masters[cells[0]])
+            let version = try #require(Int16(cells[1]))
+            let keys = try MasterKeys([version: SecretBytes(master)])
+            let digits = Array(cells[2].utf8.dropFirst().dropLast())
+            let rid = stride(from: 0, to: digits.count, by: 2).compactMap {
+                UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)
+            }
+            let token = RefreshToken(
+                rid: rid, fence: try #require(UInt32(cells[3])), generation: try #require(UInt32(cells[4])))
+            let text = String(cells[5].dropFirst().dropLast())
+            #expect(token.text(masterKeys: keys) == text)
+            #expect(try RefreshToken(text, masterKeys: keys) == token)
+        }
+    }
+
     @Test("carries the greatest fence and generation")
     func greatest() throws {
         let token = RefreshToken(rid: [15] + Array(1...15), fence: .max, generation: .max)
@@ -95,5 +120,11 @@ struct RefreshTokenTests {
     func foreignKey() throws {
         let theirs = try MasterKeys([1: SecretBytes([UInt8](repeating: 0x43, count: 32))])
         #expect(throws: RefreshToken.Refusal.notOurs) { try RefreshToken(Self.vector, masterKeys: theirs) }
+    }
+}
+
+extension Substring {
+    fileprivate func trimmingSuffix(_ end: Character) -> String {
+        String(reversed().drop { $0 == end }.reversed())
     }
 }
