@@ -70,6 +70,22 @@ let package = Package(
             name: "LatchkeyHummingbird", dependencies: ["LatchkeyVerifier", httpTypes, hummingbird],
             swiftSettings: settings),
 
+        // Floor 4: the guard, which knows nothing of the server.
+        .target(
+            name: "LatchkeyGuard",
+            dependencies: [
+                "LatchkeyVerifier", "LatchkeyHummingbird", "JOSE", httpClient, httpTypes, hummingbird, logging, metrics,
+                serviceLifecycle,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+
+        // The resource service of Examples/hummingbird, which has a manifest of its own. Here it sees what a stranger sees.
+        .executableTarget(
+            name: "OrdersExample", dependencies: ["LatchkeyVerifier", "LatchkeyHummingbird", hummingbird],
+            path: "Examples/hummingbird/Sources/Orders", packageAccess: false, swiftSettings: settings),
+
         // Floor 4: the server.
         .target(
             name: "Latchkey",
@@ -92,6 +108,7 @@ let package = Package(
             name: "LatchkeyCLI",
             dependencies: [
                 "Latchkey", "EmbeddedPostgres", "PKCS11", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
+                "LatchkeyGuard",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -128,6 +145,10 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LatchkeyGuardTests",
+            dependencies: ["LatchkeyGuard", httpTypes, metrics, .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings),
         .testTarget(
             name: "PostgresTests", dependencies: ["Postgres", "EmbeddedPostgres", "LatchkeyTesting"],
