@@ -76,6 +76,7 @@ let package = Package(
             dependencies: [
                 "LatchkeyVerifier", "LatchkeyHummingbird", "JOSE", httpClient, httpTypes, hummingbird, logging, metrics,
                 serviceLifecycle,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
@@ -148,7 +149,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "LatchkeyGuardTests",
-            dependencies: ["LatchkeyGuard", httpTypes, metrics, .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: [
+                "LatchkeyGuard", httpTypes, metrics, .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "PostgresTests", dependencies: ["Postgres", "EmbeddedPostgres", "LatchkeyTesting"],
@@ -175,6 +179,7 @@ let package = Package(
                 "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "LibCrypto", "Postgres", "JOSE", httpClient,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             exclude: ["clients"],
             swiftSettings: settings),

@@ -1,7 +1,9 @@
-package import Hummingbird
+internal import AsyncHTTPClient
+internal import Hummingbird
+package import HummingbirdCore
 internal import LatchkeyVerifier
 package import Logging
-package import ServiceLifecycle
+internal import ServiceLifecycle
 
 /// The guard: a verifier that follows its issuer, a port that judges, and a port for its operators.
 package struct Guard: Service {

@@ -1,16 +1,16 @@
-package import Hummingbird
-package import LatchkeyHummingbird
-package import LatchkeyVerifier
-package import NIOCore
+internal import Hummingbird
+internal import LatchkeyHummingbird
+internal import LatchkeyVerifier
+internal import NIOCore
 
 /// What the guard knows of a request beside the request.
-package struct GuardContext: BearerRequestContext, RemoteAddressRequestContext {
-    package var coreContext: CoreRequestContextStorage
-    package var accessToken: AccessToken?
+struct GuardContext: BearerRequestContext, RemoteAddressRequestContext {
+    var coreContext: CoreRequestContextStorage
+    var accessToken: AccessToken?
     /// The other end of the connection.
-    package let remoteAddress: SocketAddress?
+    let remoteAddress: SocketAddress?
 
-    package init(source: ApplicationRequestContextSource) {
+    init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         remoteAddress = source.channel.remoteAddress
     }

@@ -1,4 +1,5 @@
 internal import LatchkeyHummingbird
+internal import LatchkeyVerifier
 internal import Metrics
 
 /// What the guard counts beside the verifier, by swift-metrics.

@@ -1,6 +1,7 @@
 internal import HTTPTypes
 internal import Hummingbird
 internal import LatchkeyHummingbird
+internal import LatchkeyVerifier
 internal import Logging
 
 /// What every request of the guard's port goes through: judged by the check or handed on by the proxy, counted, and given

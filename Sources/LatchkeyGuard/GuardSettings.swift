@@ -1,5 +1,5 @@
 internal import Foundation
-package import LatchkeyVerifier
+internal import LatchkeyVerifier
 package import Logging
 
 /// LatchkeyGuard: a process beside a service that cannot verify tokens itself. It verifies them offline, with

@@ -1,5 +1,5 @@
-package import HTTPTypes
-package import Hummingbird
+internal import HTTPTypes
+internal import Hummingbird
 internal import JOSE
 internal import LatchkeyHummingbird
 internal import NIOCore
