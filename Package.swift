@@ -177,6 +177,7 @@ let package = Package(
             name: "LatchkeyCLITests",
             dependencies: [
                 "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "LibCrypto", "Postgres", "JOSE", httpClient,
+                "LatchkeyGuard",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),

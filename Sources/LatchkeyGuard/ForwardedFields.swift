@@ -61,7 +61,8 @@ enum ForwardedFields {
 
     /// The names in `Connection`, in lower case.
     private static func options(_ values: [String]) -> Set<String> {
-        Set(values.flatMap { $0.utf8.split { $0 == UInt8(ascii: ",") || $0 == 0x20 || $0 == 0x09 } }
-            .map { String(decoding: $0, as: UTF8.self).lowercased() })
+        Set(
+            values.flatMap { $0.utf8.split { $0 == UInt8(ascii: ",") || $0 == 0x20 || $0 == 0x09 } }
+                .map { String(decoding: $0, as: UTF8.self).lowercased() })
     }
 }

@@ -32,11 +32,21 @@ struct GuardCounts: Sendable {
     init(factory: any MetricsFactory) {
         verdicts = Dictionary(
             uniqueKeysWithValues: Verdict.allCases.map {
-                ($0, Counter(label: "latchkey_guard_requests_total", dimensions: [("verdict", $0.rawValue)], factory: factory))
+                (
+                    $0,
+                    Counter(
+                        label: "latchkey_guard_requests_total", dimensions: [("verdict", $0.rawValue)], factory: factory
+                    )
+                )
             })
         upstream = Dictionary(
             uniqueKeysWithValues: Outcome.allCases.map {
-                ($0, Counter(label: "latchkey_guard_upstream_total", dimensions: [("outcome", $0.rawValue)], factory: factory))
+                (
+                    $0,
+                    Counter(
+                        label: "latchkey_guard_upstream_total", dimensions: [("outcome", $0.rawValue)], factory: factory
+                    )
+                )
             })
     }
 

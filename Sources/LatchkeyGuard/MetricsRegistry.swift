@@ -55,7 +55,8 @@ package final class MetricsRegistry: MetricsFactory {
             }
             let (value, count) = instrument.reading
             if instrument.kind == Kind.summary.rawValue {
-                text += "\(family)_sum\(series.labels) \(Self.number(value))\n\(family)_count\(series.labels) \(count)\n"
+                text +=
+                    "\(family)_sum\(series.labels) \(Self.number(value))\n\(family)_count\(series.labels) \(count)\n"
             } else {
                 text += "\(family)\(series.labels) \(Self.number(value))\n"
             }

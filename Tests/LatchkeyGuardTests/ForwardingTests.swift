@@ -10,7 +10,8 @@ struct ForwardingTests {
     private let identity = IdentityFields([.subject: ["u1"], .scope: ["a", "b"]])
 
     private func forwarded(
-        _ fields: [(String, String)], authorization: GuardSettings.AuthorizationField = .drop, from address: String? = nil
+        _ fields: [(String, String)], authorization: GuardSettings.AuthorizationField = .drop,
+        from address: String? = nil
     ) throws -> HTTPHeaders {
         var request = HTTPRequest(method: .get, scheme: "http", authority: "api.example:80", path: "/")
         for (name, value) in fields {

@@ -71,7 +71,9 @@ struct GuardSettingsTests {
         let told = problems(
             [:], ["LATCHKEY_GUARD_PORT": "x", "LATCHKEY_GUARD_SCOPES": "orders:read", "LATCHKEY_GUARD_LEEWAY": "-1"])
         #expect(told.count == 5, "\(told)")
-        for word in ["--issuer or LATCHKEY_GUARD_ISSUER is missing", "--audience or ", "_PORT", "_SCOPES is no setting"] {
+        for word in [
+            "--issuer or LATCHKEY_GUARD_ISSUER is missing", "--audience or ", "_PORT", "_SCOPES is no setting",
+        ] {
             #expect(told.contains { $0.contains(word) }, "\(word)")
         }
     }

@@ -123,7 +123,7 @@ private final class EchoHandler: ChannelInboundHandler {
                 ], Array("ok".utf8))
         case "/large":
             write(context, .head(.init(version: .http1_1, status: .ok, headers: ["Transfer-Encoding": "chunked"])))
-            for _ in 0..<512 {
+            for _ in 0..<128 {
                 write(context, .body(.byteBuffer(ByteBuffer(repeating: UInt8(ascii: "x"), count: 16_384))))
             }
             write(context, .end(nil))

@@ -160,7 +160,7 @@ struct NginxGuardTests {
             #expect(try await nginx.send("/", token).status == 500)
             it.process.send(SIGCONT)
             #expect(service.seen.count == before)
-            // Out of time as a whole, its wall clock ran away from its boot clock for a moment: it heals by itself.
+            // Stale for a moment, for it has not heard its issuer meanwhile; it heals by itself.
             #expect(try await becomesTrue { try await nginx.send("/", token).status == 200 })
         }
     }
@@ -176,7 +176,8 @@ struct UnreachableIssuerTests {
                 let revoked = try await dev.site.newUser("bob")["access_token"]
                 #expect(try await dev.site.revoke(revoked).status == 200)
                 try await NginxGuardTests.run(["--stale-after", "3"], of: dev) { nginx, it, service in
-                    try await GuardProcess.run(of: dev.site, ["--stale-after", "3", "--when-stale", "accept"]) { other in
+                    try await GuardProcess.run(of: dev.site, ["--stale-after", "3", "--when-stale", "accept"]) {
+                        other in
                         #expect(try await nginx.send("/", token).status == 200)
                         #expect(try await it.manage("/readyz").status == 200)
                         dev.process.send(SIGSTOP)
