@@ -144,11 +144,11 @@ bench-micro: swift ## time and allocations of the small parts: sign, verify, che
 lint: swift ## fails where the format differs from .swift-format
 	@echo 'lint: swift format (seconds)'
 	swift format lint --strict --parallel --recursive Package.swift Sources Tests Benchmarks \
-		Examples/hummingbird/Package.swift Examples/hummingbird/Sources
+		Examples/swift/Package.swift Examples/swift/Sources
 
 format: swift ## formats every Swift file in place
 	@swift format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks \
-		Examples/hummingbird/Package.swift Examples/hummingbird/Sources
+		Examples/swift/Package.swift Examples/swift/Sources
 
 coverage: swift python ## the tests, then the line coverage of each file
 	@export LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"

@@ -82,10 +82,10 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        // The resource service of Examples/hummingbird, which has a manifest of its own. Here it sees what a stranger sees.
+        // The resource service of Examples/swift, which has a manifest of its own. Here it sees what a stranger sees.
         .executableTarget(
             name: "OrdersExample", dependencies: ["LatchkeyVerifier", "LatchkeyHummingbird", hummingbird],
-            path: "Examples/hummingbird/Sources/Orders", packageAccess: false, swiftSettings: settings),
+            path: "Examples/swift/Sources/Orders", packageAccess: false, swiftSettings: settings),
 
         // Floor 4: the server.
         .target(
@@ -150,7 +150,8 @@ let package = Package(
         .testTarget(
             name: "LatchkeyGuardTests",
             dependencies: [
-                "LatchkeyGuard", httpTypes, metrics, .product(name: "NIOCore", package: "swift-nio"),
+                "LatchkeyGuard", "LatchkeyVerifier", httpTypes, logging, metrics,
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
             swiftSettings: settings),

@@ -1,4 +1,6 @@
 import Foundation
+import LatchkeyVerifier
+import Logging
 import Testing
 
 @testable import LatchkeyGuard

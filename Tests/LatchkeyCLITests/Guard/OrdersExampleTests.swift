@@ -2,7 +2,7 @@ import Foundation
 import LatchkeyTesting
 import Testing
 
-/// `Examples/hummingbird`, as it stands there, against a live Latchkey.
+/// `Examples/swift`, as it stands there, against a live Latchkey.
 @Suite struct OrdersExampleTests {
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent()
@@ -43,7 +43,7 @@ import Testing
 
     @Test func `Its own manifest names the products, at the versions that this package was tested with`() throws {
         let manifest = try String(
-            contentsOf: Self.root.appending(path: "Examples/hummingbird/Package.swift"), encoding: .utf8)
+            contentsOf: Self.root.appending(path: "Examples/swift/Package.swift"), encoding: .utf8)
         let package = try String(contentsOf: Self.root.appending(path: "Package.swift"), encoding: .utf8)
         for product in ["LatchkeyVerifier", "LatchkeyHummingbird"] {
             #expect(manifest.contains(".product(name: \"\(product)\", package: \"latchkey\")"))
@@ -54,6 +54,6 @@ import Testing
         #expect(package.contains(line.0))
         #expect(manifest.contains("path: \"../..\""))
         // The same source is built here and there.
-        #expect(package.contains("path: \"Examples/hummingbird/Sources/Orders\""))
+        #expect(package.contains("path: \"Examples/swift/Sources/Orders\""))
     }
 }
