@@ -12,7 +12,7 @@ import Testing
         let dev = try SharedDev.dev
         let user = try await dev.site.newUser("ada-\(method.rawValue.lowercased())")
         let token = user["access_token"]
-        try await GuardProcess.run(of: dev.site) { it in
+        try await GuardProcess.run(of: dev.site) { it async throws in
             for path in ["/envoy/", "/envoy/orders/1?scope=none&role=none&x=%20", "/envoy//a/../check?scope=none"] {
                 let answer = try await it.send(path, token, method: method, headers: [("Content-Length", "0")])
                 #expect(answer.status == 200, "\(path)")
@@ -30,7 +30,7 @@ import Testing
     @Test func `What is needed stands in fields, which can only ask for more`() async throws {
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("bob")["access_token"]
-        try await GuardProcess.run(of: dev.site, ["--scope", "account"]) { it in
+        try await GuardProcess.run(of: dev.site, ["--scope", "account"]) { it async throws in
             #expect(try await it.send("/envoy/x", token, headers: [("X-Guard-Scope", "account")]).status == 200)
             for field in [("X-Guard-Scope", "account orders:read"), ("X-Guard-Role", "admin")] {
                 let answer = try await it.send("/envoy/x", token, headers: [field])
@@ -53,7 +53,7 @@ import Testing
     ])
     func `Any other path is no check, whatever the token`(path: String) async throws {
         let dev = try SharedDev.dev
-        try await GuardProcess.run(of: dev.site) { it in
+        try await GuardProcess.run(of: dev.site) { it async throws in
             let answer = try await it.send(path, try await dev.administrator())
             #expect(answer.status == 404 && answer["code"] == "no-such-check")
             #expect(answer.headers["x-auth-subject"] == [])
@@ -63,7 +63,7 @@ import Testing
     @Test func `A query of the check's that is misspelt is refused, rather than taken for none`() async throws {
         let dev = try SharedDev.dev
         let token = try await dev.administrator()
-        try await GuardProcess.run(of: dev.site) { it in
+        try await GuardProcess.run(of: dev.site) { it async throws in
             #expect(try await it.send("/check?scope=account&role=admin", token).status == 200)
             #expect(try await it.send("/check?scope=account&role=none", token).status == 403)
             for query in ["scopes=account", "scope=", "scope", "role=admin&x"] {
@@ -75,7 +75,8 @@ import Testing
 
     @Test func `With Authorization passed on, Envoy is not told to take it out`() async throws {
         let dev = try SharedDev.dev
-        try await GuardProcess.run(of: dev.site, environment: ["LATCHKEY_GUARD_AUTHORIZATION": "pass"]) { it in
+        try await GuardProcess.run(of: dev.site, environment: ["LATCHKEY_GUARD_AUTHORIZATION": "pass"]) {
+            it async throws in
             let answer = try await it.send("/envoy/", try await dev.site.newUser("carl")["access_token"])
             #expect(answer.headers["x-envoy-auth-headers-to-remove"] == ["X-Auth-Roles"])
             let admin = try await it.send("/envoy/", try await dev.administrator())
@@ -86,7 +87,7 @@ import Testing
     @Test func `Requests are read strictly`() async throws {
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("dora")["access_token"]
-        try await GuardProcess.run(of: dev.site) { it in
+        try await GuardProcess.run(of: dev.site) { it async throws in
             let head = "GET /check HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n"
             for (bytes, status) in [
                 (head + "\r\n", 200), (head + "Authorization: Bearer \(token)\r\n\r\n", 401),

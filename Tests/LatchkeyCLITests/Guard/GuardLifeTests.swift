@@ -1,6 +1,8 @@
 import Foundation
 import Glibc
+import JOSE
 import LatchkeyTesting
+import NIOHTTP1
 import Testing
 
 /// The process: how it starts, what it shows, how it ends.
@@ -27,7 +29,7 @@ import Testing
 
     @Test func `A port that is taken is told of`() async throws {
         let dev = try SharedDev.dev
-        try await GuardProcess.run(of: dev.site) { it in
+        try await GuardProcess.run(of: dev.site) { it async throws in
             let transcript = try await LatchkeyBinary.run([
                 "guard", "--issuer", dev.site.issuer, "--audience", "a", "--port", "\(it.port)", "--management-port",
                 "\(FreePort.next())",
@@ -40,7 +42,7 @@ import Testing
     @Test func `Its operators see whether it lives, whether it judges, and what it has counted`() async throws {
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("ada")["access_token"]
-        try await GuardProcess.run(of: dev.site, ["--name", "guard/test"]) { it in
+        try await GuardProcess.run(of: dev.site, ["--name", "guard/test"]) { it async throws in
             #expect(try await it.manage("/livez")["status"] == "alive")
             let ready = try await it.manage("/readyz")
             #expect(ready.status == 200 && ready["status"] == "ready" && !ready["position"].isEmpty)
@@ -65,8 +67,9 @@ import Testing
     @Test func `SIGTERM ends it with 0, after what is under way`() async throws {
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("bob")["access_token"]
-        try await EchoService.run { service in
-            try await GuardProcess.run(of: dev.site, ["--upstream", "http://127.0.0.1:\(service.port)"]) { it in
+        try await EchoService.run { service async throws in
+            try await GuardProcess.run(of: dev.site, ["--upstream", "http://127.0.0.1:\(service.port)"]) {
+                it async throws in
                 let caller = try await RawCaller.connect(port: it.port)
                 caller.send(
                     "POST /orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\nContent-Length: 40000\r\n\r\n"
@@ -86,9 +89,9 @@ import Testing
     @Test func `No token stands in its log, however talkative`() async throws {
         let dev = try SharedDev.dev
         let user = try await dev.site.newUser("carla")
-        try await EchoService.run { service in
+        try await EchoService.run { service async throws in
             let options = ["--upstream", "http://127.0.0.1:\(service.port)", "--log-level", "trace"]
-            try await GuardProcess.run(of: dev.site, options) { it in
+            try await GuardProcess.run(of: dev.site, options) { it async throws in
                 let token = user["access_token"]
                 #expect(try await it.send("/a?secret=hunter2", token).status == 200)
                 #expect(try await it.send("/a", token + "A").status == 401)
@@ -102,8 +105,8 @@ import Testing
     }
 
     @Test func `Where the feed is not for everyone it shows a client's credentials`() async throws {
-        try await Dev.withFolder { folder in
-            try await Dev.run(in: folder, environment: ["LATCHKEY_FEED_ACCESS": "verifiers"]) { dev in
+        try await Dev.withFolder { folder async throws in
+            try await Dev.run(in: folder, environment: ["LATCHKEY_FEED_ACCESS": "verifiers"]) { dev async throws in
                 let made = try #require(
                     try await dev.json("clients", "create", "guard", "--scope", "revocations")?.object)
                 let id = try #require(made["client_id"]?.string)
@@ -112,7 +115,7 @@ import Testing
                 try "\(id):\(secret)\n".write(toFile: file, atomically: true, encoding: .utf8)
                 try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
                 let token = try await dev.site.newUser("ada")["access_token"]
-                try await GuardProcess.run(of: dev.site, ["--credentials-file", file]) { it in
+                try await GuardProcess.run(of: dev.site, ["--credentials-file", file]) { it async throws in
                     #expect(try await it.send("/check", token).status == 200)
                     #expect(try await it.metric("latchkey_verifier_feed_messages_total") >= 1)
                 }

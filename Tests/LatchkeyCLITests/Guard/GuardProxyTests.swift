@@ -14,9 +14,9 @@ import Testing
     ) async throws {
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("user-\(UInt32.random(in: .min ... .max))")["access_token"]
-        try await EchoService.run { service in
+        try await EchoService.run { service async throws in
             try await GuardProcess.run(of: dev.site, ["--upstream", "http://127.0.0.1:\(service.port)"] + options) {
-                it in try await body(it, service, token)
+                it async throws in try await body(it, service, token)
             }
         }
     }
@@ -24,7 +24,7 @@ import Testing
     @Test func `Only what was verified reaches the service, with an identity that is not the caller's own`()
         async throws
     {
-        try await Self.run { it, service, token in
+        try await Self.run { it, service, token async throws in
             for path in ["/", "/livez", "/metrics", "/check", "/envoy/", "/.well-known/x"] {
                 #expect(try await it.send(path).status == 401)
                 #expect(try await it.send(path, token + "x").status == 401)
@@ -56,12 +56,12 @@ import Testing
     @Test func `Scopes and roles are asked for before the service is, and the token goes on only where it was said`()
         async throws
     {
-        try await Self.run(["--scope", "account", "--authorization", "pass"]) { it, service, token in
+        try await Self.run(["--scope", "account", "--authorization", "pass"]) { it, service, token async throws in
             #expect(try await it.send("/", token).status == 200)
             #expect(service.seen.last?["Authorization"] == ["Bearer \(token)"])
         }
         for options in [["--scope", "orders:read"], ["--role", "clerk"]] {
-            try await Self.run(options) { it, service, token in
+            try await Self.run(options) { it, service, token async throws in
                 let answer = try await it.send("/", token, method: .POST, body: Array("x".utf8))
                 #expect(answer.status == 403)
                 #expect(answer.headers["www-authenticate"].joined().contains("insufficient_scope"))
@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test func `Targets arrive as they were sent`() async throws {
-        try await Self.run { it, service, token in
+        try await Self.run { it, service, token async throws in
             for target in [
                 "/", "//", "/a//b/", "/a%2Fb", "/a/../b/./c", "/a;v=1/@:!$&'()*+,=~", "/?", "/?a=1&&b", "/?q=%20+%2B",
                 "/a?x=/../y?z", "/%C3%A4?%FF", "/?a={b}|[c]",
@@ -99,7 +99,7 @@ import Testing
     }
 
     @Test func `Bodies go both ways, of a known length and in pieces`() async throws {
-        try await Self.run { it, service, token in
+        try await Self.run { it, service, token async throws in
             let body = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
             #expect(try await it.send("/upload", token, method: .POST, body: body).status == 200)
             #expect(service.seen.last?.body == body && service.seen.last?.isWhole == true)
@@ -128,7 +128,7 @@ import Testing
     }
 
     @Test func `Both streams run at the same time`() async throws {
-        try await Self.run { it, service, token in
+        try await Self.run { it, service, token async throws in
             let caller = try await RawCaller.connect(port: it.port)
             let piece = String(repeating: "a", count: 20_000)
             let chunk = "4E20\r\n\(piece)\r\n"
@@ -147,7 +147,7 @@ import Testing
     }
 
     @Test func `A service that answers before it has read the body does no harm`() async throws {
-        try await Self.run { it, service, token in
+        try await Self.run { it, service, token async throws in
             for _ in 0..<20 {
                 let caller = try await RawCaller.connect(port: it.port)
                 let head = "POST /early HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n"
@@ -166,7 +166,7 @@ import Testing
 
     @Test(arguments: ["Content-Length: 60000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nEA60\r\n"])
     func `A body that is cut off is never whole to the service`(framing: String) async throws {
-        try await Self.run { it, service, token in
+        try await Self.run { it, service, token async throws in
             for ending in [true, false] {
                 let caller = try await RawCaller.connect(port: it.port)
                 caller.send(
@@ -186,7 +186,7 @@ import Testing
     }
 
     @Test func `Requests that two servers could read in two ways are refused`() async throws {
-        try await Self.run { it, service, token in
+        try await Self.run { it, service, token async throws in
             let head = "POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n"
             let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
             for rest in [
@@ -213,7 +213,7 @@ import Testing
     }
 
     @Test func `A body beyond the limit is refused`() async throws {
-        try await Self.run(["--body-limit", "100000"]) { it, service, token in
+        try await Self.run(["--body-limit", "100000"]) { it, service, token async throws in
             let ok = try await it.send("/", token, method: .POST, body: [UInt8](repeating: 1, count: 100_000))
             #expect(ok.status == 200)
             let head = "POST /big HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n"
@@ -229,7 +229,7 @@ import Testing
     }
 
     @Test func `A service that is gone, hangs up or is silent is 502 or 504`() async throws {
-        try await Self.run(["--upstream-timeout", "1"]) { it, service, token in
+        try await Self.run(["--upstream-timeout", "1"]) { it, service, token async throws in
             for method in [HTTPMethod.GET, .POST] {
                 let body: [UInt8]? = method == .POST ? [UInt8](repeating: 1, count: 50_000) : nil
                 let hungUp = try await it.send("/hang-up", token, method: method, body: body)
@@ -243,7 +243,8 @@ import Testing
         }
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("gone")["access_token"]
-        try await GuardProcess.run(of: dev.site, ["--upstream", "http://127.0.0.1:\(FreePort.next())"]) { it in
+        try await GuardProcess.run(of: dev.site, ["--upstream", "http://127.0.0.1:\(FreePort.next())"]) {
+            it async throws in
             #expect(try await it.send("/", token).status == 502)
             let body = [UInt8](repeating: 1, count: 2_000_000)
             #expect(try await it.send("/", token, method: .POST, body: body).status == 502)
@@ -253,14 +254,14 @@ import Testing
 
     @Test(arguments: ["/cut", "/cut-chunks"])
     func `An answer that is cut off is not whole to the caller`(path: String) async throws {
-        try await Self.run { it, _, token in
+        try await Self.run { it, _, token async throws in
             await #expect(throws: (any Error).self) { try await it.send(path, token) }
             #expect(try await it.send("/", token).status == 200)
         }
     }
 
     @Test func `Of an answer the fields of the connection stay behind`() async throws {
-        try await Self.run { it, _, token in
+        try await Self.run { it, _, token async throws in
             let answer = try await it.send("/fields", token)
             for name in ["x-private", "keep-alive", "upgrade", "proxy-authenticate", "connection"] {
                 #expect(answer.headers[name] == [], "\(name)")
@@ -271,7 +272,7 @@ import Testing
     }
 
     @Test func `Revoked in the middle, it reaches the service no more within a second`() async throws {
-        try await Self.run { it, service, _ in
+        try await Self.run { it, service, _ async throws in
             let site = try SharedDev.dev.site
             let user = try await site.newUser("ren")
             #expect(try await it.send("/", user["access_token"]).status == 200)

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import JOSE
 import LatchkeyTesting
+import NIOHTTP1
 import Testing
 
 /// `latchkey guard` behind Debian's nginx, with the configuration that docs/packaging shows.
@@ -21,8 +22,8 @@ struct NginxGuardTests {
         _ options: [String] = [], of dev: Dev,
         _ body: (Nginx, GuardProcess, EchoService) async throws -> Void
     ) async throws {
-        try await EchoService.run { service in
-            try await GuardProcess.run(of: dev.site, options) { it in
+        try await EchoService.run { service async throws in
+            try await GuardProcess.run(of: dev.site, options) { it async throws in
                 try await Nginx.run(guardPort: it.port, servicePort: service.port) { nginx, _ in
                     try await body(nginx, it, service)
                 }
@@ -33,7 +34,7 @@ struct NginxGuardTests {
     @Test func `A good token passes with its identity, and what the caller says of his own is nobody's`() async throws {
         let dev = try SharedDev.dev
         let user = try await Self.clerk(dev, "ada")
-        try await Self.run(of: dev) { nginx, _, service in
+        try await Self.run(of: dev) { nginx, _, service async throws in
             let answer = try await nginx.send(
                 "/orders/1?x=%20&y=2", user["access_token"], method: .POST,
                 headers: [
@@ -59,7 +60,7 @@ struct NginxGuardTests {
     @Test func `Without a token, with a bad one or one of another audience nothing reaches the service`() async throws {
         let dev = try SharedDev.dev
         let user = try await Self.clerk(dev, "bob")
-        try await Self.run(of: dev) { nginx, _, service in
+        try await Self.run(of: dev) { nginx, _, service async throws in
             let token = user["access_token"]
             let refused: [(String?, String)] = [
                 (nil, "Bearer"), ("nonsense", "invalid_token"), (token + "A", "invalid_token"),
@@ -80,7 +81,7 @@ struct NginxGuardTests {
             }
             #expect(service.seen.count == before)
         }
-        try await Self.run(["--audience", "https://elsewhere.example"], of: dev) { nginx, it, service in
+        try await Self.run(["--audience", "https://elsewhere.example"], of: dev) { nginx, it, service async throws in
             let before = service.seen.count
             #expect(try await nginx.send("/", user["access_token"]).status == 401)
             #expect(service.seen.count == before)
@@ -93,7 +94,7 @@ struct NginxGuardTests {
         let clerk = try await Self.clerk(dev, "carla")["access_token"]
         let user = try await dev.site.newUser("dan")["access_token"]
         let admin = try await dev.administrator()
-        try await Self.run(of: dev) { nginx, _, service in
+        try await Self.run(of: dev) { nginx, _, service async throws in
             let refused = try await nginx.send("/orders/", user)
             #expect(refused.status == 403)
             #expect(
@@ -111,7 +112,7 @@ struct NginxGuardTests {
             #expect(try await nginx.send("/", user).status == 200)
         }
         // What every token must carry, beside what the location asks for.
-        try await Self.run(["--scope", "orders:read", "--role", "clerk"], of: dev) { nginx, _, _ in
+        try await Self.run(["--scope", "orders:read", "--role", "clerk"], of: dev) { nginx, _, _ async throws in
             #expect(try await nginx.send("/", user).status == 403)
             #expect(try await nginx.send("/", clerk).status == 200)
         }
@@ -120,7 +121,7 @@ struct NginxGuardTests {
     @Test func `Revoked in the middle, it is refused within a second`() async throws {
         let dev = try SharedDev.dev
         let user = try await Self.clerk(dev, "eve")
-        try await Self.run(of: dev) { nginx, _, _ in
+        try await Self.run(of: dev) { nginx, _, _ async throws in
             #expect(try await nginx.send("/orders/", user["access_token"]).status == 200)
             let other = try await dev.site.refresh(user["refresh_token"])
             #expect(try await dev.site.revoke(other["refresh_token"]).status == 200)
@@ -140,7 +141,7 @@ struct NginxGuardTests {
     @Test func `Without the guard nothing passes`() async throws {
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("fay")["access_token"]
-        try await Self.run(of: dev) { nginx, it, service in
+        try await Self.run(of: dev) { nginx, it, service async throws in
             #expect(try await nginx.send("/", token).status == 200)
             let before = service.seen.count
             it.process.send(SIGTERM)
@@ -153,7 +154,7 @@ struct NginxGuardTests {
     @Test func `A guard that does not answer lets nothing pass, either`() async throws {
         let dev = try SharedDev.dev
         let token = try await dev.site.newUser("gus")["access_token"]
-        try await Self.run(of: dev) { nginx, it, service in
+        try await Self.run(of: dev) { nginx, it, service async throws in
             #expect(try await nginx.send("/", token).status == 200)
             let before = service.seen.count
             it.process.send(SIGSTOP)
@@ -170,12 +171,12 @@ struct NginxGuardTests {
 @Suite(.enabled(if: FileManager.default.isExecutableFile(atPath: Nginx.program)))
 struct UnreachableIssuerTests {
     @Test func `Stale, a guard refuses with 503 or accepts, as it was told, and heals`() async throws {
-        try await Dev.withFolder { folder in
-            try await Dev.run(in: folder) { dev in
+        try await Dev.withFolder { folder async throws in
+            try await Dev.run(in: folder) { dev async throws in
                 let token = try await dev.site.newUser("ada")["access_token"]
                 let revoked = try await dev.site.newUser("bob")["access_token"]
                 #expect(try await dev.site.revoke(revoked).status == 200)
-                try await NginxGuardTests.run(["--stale-after", "3"], of: dev) { nginx, it, service in
+                try await NginxGuardTests.run(["--stale-after", "3"], of: dev) { nginx, it, service async throws in
                     try await GuardProcess.run(of: dev.site, ["--stale-after", "3", "--when-stale", "accept"]) {
                         other in
                         #expect(try await nginx.send("/", token).status == 200)
@@ -207,10 +208,10 @@ struct UnreachableIssuerTests {
     }
 
     @Test func `An expired token is refused`() async throws {
-        try await Dev.withFolder { folder in
-            try await Dev.run(in: folder, environment: ["LATCHKEY_ACCESS_TOKEN_TTL": "4"]) { dev in
+        try await Dev.withFolder { folder async throws in
+            try await Dev.run(in: folder, environment: ["LATCHKEY_ACCESS_TOKEN_TTL": "4"]) { dev async throws in
                 _ = try await dev.site.newUser("ada")
-                try await NginxGuardTests.run(["--leeway", "0"], of: dev) { nginx, it, _ in
+                try await NginxGuardTests.run(["--leeway", "0"], of: dev) { nginx, it, _ async throws in
                     let token = try await dev.site.logIn("ada")["access_token"]
                     #expect(try await nginx.send("/", token).status == 200)
                     #expect(try await becomesTrue { try await nginx.send("/", token).status == 401 })
@@ -221,7 +222,7 @@ struct UnreachableIssuerTests {
     }
 
     @Test func `A guard that starts before its issuer answers 503, and serves once it is there`() async throws {
-        try await Dev.withFolder { folder in
+        try await Dev.withFolder { folder async throws in
             let site = Site(port: FreePort.next())
             let port = FreePort.next()
             let process = try await LatchkeyBinary.start([
@@ -235,7 +236,7 @@ struct UnreachableIssuerTests {
                     return answer?.status == 503 && answer?.headers["retry-after"] == ["1"]
                 })
             #expect(process.transcript.output == "")
-            try await Dev.run(in: folder, port: site.port) { dev in
+            try await Dev.run(in: folder, port: site.port) { dev async throws in
                 #expect(try await process.line(after: "ready: ") == "http://127.0.0.1:\(port)")
                 let token = try await dev.site.newUser("ada")["access_token"]
                 let answer = try await TestNode.send(.GET, check, headers: [("Authorization", "Bearer \(token)")])

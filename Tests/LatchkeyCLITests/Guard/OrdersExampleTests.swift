@@ -8,8 +8,8 @@ import Testing
         .deletingLastPathComponent().deletingLastPathComponent()
 
     @Test func `It serves what the token is for, and refuses it within a second of its end`() async throws {
-        try await Dev.withFolder { folder in
-            try await Dev.run(in: folder) { dev in
+        try await Dev.withFolder { folder async throws in
+            try await Dev.run(in: folder) { dev async throws in
                 let port = FreePort.next()
                 let program = (LatchkeyBinary.path as NSString).deletingLastPathComponent + "/OrdersExample"
                 let process = try await ChildProcess.start(
