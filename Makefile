@@ -52,16 +52,30 @@ deps: ## installs the Debian packages that are missing (as root or with sudo)
 	fi
 	echo "deps: installing $${missing[*]} (1 to 3 minutes, once)"
 	"$${as_root[@]}" apt-get -q update
+	# What stands only while packages are installed.
+	passing=()
+	trap 'for path in "$${passing[@]}"; do
+		"$${as_root[@]}" rm -f "$$path" 2>/dev/null || "$${as_root[@]}" rmdir "$$path" 2>/dev/null || true
+	done' EXIT
 	# Debian would make and start a cluster of its own on port 5432; ours are private.
 	settings=/etc/postgresql-common/createcluster.d
-	ours=$$settings/latchkey-deps.conf
 	if [[ " $${missing[*]} " == *' postgresql '* ]]; then
-		made=$$([ -d "$$settings" ] || echo "$$settings")
-		trap '"$${as_root[@]}" rm -f "$$ours"; [ -z "$$made" ] || "$${as_root[@]}" rmdir "$$made" 2>/dev/null || true' EXIT
+		passing+=("$$settings/latchkey-deps.conf")
+		[ -d "$$settings" ] || passing+=("$$settings")
 		"$${as_root[@]}" mkdir -p "$$settings"
-		"$${as_root[@]}" tee "$$ours" >/dev/null <<<'create_main_cluster = false'
+		"$${as_root[@]}" tee "$$settings/latchkey-deps.conf" >/dev/null <<<'create_main_cluster = false'
+	fi
+	# And a web server on port 80; the tests start one of their own. (Where there is such a policy it is a container's.)
+	policy=/usr/sbin/policy-rc.d
+	if [[ " $${missing[*]} " == *' nginx '* ]] && [ ! -e "$$policy" ]; then
+		passing+=("$$policy")
+		"$${as_root[@]}" tee "$$policy" >/dev/null <<<$$'#!/bin/sh\n[ "$$1" != nginx ] || exit 101'
+		"$${as_root[@]}" chmod 0755 "$$policy"
 	fi
 	"$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$${missing[@]}"
+	if [[ " $${missing[*]} " == *' nginx '* ]] && [ -d /run/systemd/system ]; then
+		"$${as_root[@]}" systemctl --quiet disable --now nginx  # nor at the next start of the machine
+	fi
 
 swift: deps
 	@if ! command -v swift >/dev/null; then
@@ -89,7 +103,7 @@ run: build ## the service on a PostgreSQL of its own; PORT=N for another port th
 	exec .build/release/latchkey dev $(if $(PORT),--port $(PORT))
 
 # What the tests alone need.
-test coverage: PACKAGES += softhsm2
+test coverage: PACKAGES += nginx softhsm2
 
 # With how many tests at once: all of them starve each other of two cores, take as long, and miss their deadlines.
 RUN_TESTS := swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width
@@ -139,10 +153,12 @@ bench-micro: swift ## time and allocations of the small parts: sign, verify, che
 
 lint: swift ## fails where the format differs from .swift-format
 	@echo 'lint: swift format (seconds)'
-	swift format lint --strict --parallel --recursive Package.swift Sources Tests Benchmarks
+	swift format lint --strict --parallel --recursive Package.swift Sources Tests Benchmarks \
+		Examples/swift/Package.swift Examples/swift/Sources
 
 format: swift ## formats every Swift file in place
-	@swift format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks
+	@swift format --in-place --parallel --recursive Package.swift Sources Tests Benchmarks \
+		Examples/swift/Package.swift Examples/swift/Sources
 
 coverage: swift python ## the tests, then the line coverage of each file
 	@export LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"

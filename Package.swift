@@ -70,6 +70,23 @@ let package = Package(
             name: "LatchkeyHummingbird", dependencies: ["LatchkeyVerifier", httpTypes, hummingbird],
             swiftSettings: settings),
 
+        // Floor 4: the guard, which knows nothing of the server.
+        .target(
+            name: "LatchkeyGuard",
+            dependencies: [
+                "LatchkeyVerifier", "LatchkeyHummingbird", "JOSE", httpClient, httpTypes, hummingbird, logging, metrics,
+                serviceLifecycle,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+
+        // The resource service of Examples/swift, which has a manifest of its own. Here it sees what a stranger sees.
+        .executableTarget(
+            name: "OrdersExample", dependencies: ["LatchkeyVerifier", "LatchkeyHummingbird", hummingbird],
+            path: "Examples/swift/Sources/Orders", packageAccess: false, swiftSettings: settings),
+
         // Floor 4: the server.
         .target(
             name: "Latchkey",
@@ -92,6 +109,7 @@ let package = Package(
             name: "LatchkeyCLI",
             dependencies: [
                 "Latchkey", "EmbeddedPostgres", "PKCS11", "Postgres", "LibCrypto", "JOSE", logging, serviceLifecycle,
+                "LatchkeyGuard",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -130,6 +148,14 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "LatchkeyGuardTests",
+            dependencies: [
+                "LatchkeyGuard", "LatchkeyVerifier", httpTypes, logging, metrics,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "PostgresTests", dependencies: ["Postgres", "EmbeddedPostgres", "LatchkeyTesting"],
             swiftSettings: settings),
         .testTarget(
@@ -152,8 +178,10 @@ let package = Package(
             name: "LatchkeyCLITests",
             dependencies: [
                 "LatchkeyCLI", "Latchkey", "LatchkeyTesting", "LibCrypto", "Postgres", "JOSE", httpClient,
+                "LatchkeyGuard",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             exclude: ["clients"],
             swiftSettings: settings),

@@ -20,6 +20,8 @@ struct ChunkedBody: Equatable {
         case lastLF
     }
 
+    /// Of the data, in bytes.
+    private let limit: Int
     private var state = State.size(value: 0, digits: 0)
     /// Of the data.
     private var total = 0
@@ -27,6 +29,10 @@ struct ChunkedBody: Equatable {
     private var aside = 0
 
     private static let mostAside = 4096
+
+    init(limit: Int = EdgeLimits.bodyBytes) {
+        self.limit = limit
+    }
 
     mutating func next(_ bytes: Span<UInt8>) -> RequestGate.Step {
         var index = 0
@@ -42,7 +48,7 @@ struct ChunkedBody: Equatable {
             if state == .lastLF { return byte == 0x0A ? .end(length: index) : .refused(.chunk) }
             guard let following = after(byte) else { return .refused(.chunk) }
             state = following
-            guard total <= EdgeLimits.bodyBytes else { return .refused(.bodyTooLarge) }
+            guard total <= limit else { return .refused(.bodyTooLarge) }
             guard aside <= Self.mostAside else { return .refused(.chunk) }
         }
         return .body(length: bytes.count)

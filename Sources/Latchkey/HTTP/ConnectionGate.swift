@@ -19,7 +19,7 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
     private let traffic: EdgeTraffic
     private let logger: Logger
 
-    private var gate = RequestGate()
+    private var gate: RequestGate
     private var deadlines: ConnectionDeadlines
     private var context: ChannelHandlerContext?
     /// What has not been passed on, and how much of it the gate has seen. Only whole requests go to the router, but for
@@ -47,6 +47,7 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
         self.answers = answers
         self.traffic = traffic
         self.logger = logger
+        gate = RequestGate(bodyLimit: limits.bodyLimit)
         deadlines = ConnectionDeadlines(limits, now: now)
     }
 

@@ -8,7 +8,7 @@ package struct EdgeLimits: Sendable {
     /// The request line and all header fields: 431 past it.
     static let headBytes = 16 * 1024
     static let fieldCount = 100
-    /// What a connection takes of a body, whether a route reads it or not; a route's own limit is smaller.
+    /// What a connection takes of a body unless told, whether a route reads it or not; a route's own limit is smaller.
     static let bodyBytes = 1024 * 1024
 
     /// What is held of a request's body until it is whole: as much as any route reads where it says nothing else.
@@ -31,6 +31,8 @@ package struct EdgeLimits: Sendable {
     package var linger: TimeAmount = .seconds(2)
     /// For what is under way at a shutdown; `latchkey serve` ends within 10 seconds.
     package var drain: TimeAmount = .seconds(8)
+    /// What a connection takes of a body, in bytes; for who hands bodies on.
+    package var bodyLimit = EdgeLimits.bodyBytes
     /// How often deadlines are looked at.
     package var tick: TimeAmount = .milliseconds(500)
 

@@ -4,7 +4,7 @@
 /// and the gate lets nobody's target through that begins with `*` and goes on. So `ErrorMiddleware` gives these
 /// refusals the same face, request id and log line as every other, and they wait for their turn behind the answers
 /// still owed on the connection.
-enum EdgeRefusal: String, Error, Sendable, CaseIterable {
+package enum EdgeRefusal: String, Error, Sendable, CaseIterable {
     case requestLine = "request-line"
     case target = "target"
     case targetTooLong = "target-too-long"
@@ -29,6 +29,11 @@ enum EdgeRefusal: String, Error, Sendable, CaseIterable {
     init?(path: String) {
         guard path.utf8.first == UInt8(ascii: "*") else { return nil }
         self.init(rawValue: String(path.dropFirst()))
+    }
+
+    /// The status of what stands in place of a refused request, for a port that has no `ErrorMiddleware`.
+    package static func status(ofTarget target: String) -> Int? {
+        EdgeRefusal(path: target)?.rejection.problem.status
     }
 
     var rejection: Rejection {

@@ -27,10 +27,16 @@ struct RequestGate {
         case chunked(ChunkedBody)
     }
 
+    private let bodyLimit: Int
     private var state = State.head
     private var head = RequestHead()
     /// How many bytes of the head have been looked at, and where the line begins that they end in.
     private var (seen, line) = (0, 0)
+
+    /// - Parameter bodyLimit: how long a body may be, in bytes.
+    init(bodyLimit: Int = EdgeLimits.bodyBytes) {
+        self.bodyLimit = bodyLimit
+    }
 
     /// Whether a request has begun to pass whose body has not ended.
     var isInBody: Bool {
@@ -94,13 +100,13 @@ struct RequestGate {
     }
 
     private mutating func finish(length: Int) -> Step {
-        if let refusal = head.finish() { return .refused(refusal) }
+        if let refusal = head.finish(bodyLimit: bodyLimit) { return .refused(refusal) }
         let finished = head
         (head, seen, line) = (RequestHead(), 0, 0)
         switch finished.framing {
         case .none: break
         case .fixed(let count): state = .fixed(remaining: count)
-        case .chunked: state = .chunked(ChunkedBody())
+        case .chunked: state = .chunked(ChunkedBody(limit: bodyLimit))
         }
         return .head(length: length, finished)
     }

@@ -83,12 +83,13 @@ struct RequestHead: Equatable {
     }
 
     /// What only the whole head tells. RFC 9112 §3.2 and §6.3.
-    mutating func finish() -> EdgeRefusal? {
+    /// - Parameter bodyLimit: in bytes.
+    mutating func finish(bodyLimit: Int = EdgeLimits.bodyBytes) -> EdgeRefusal? {
         if isVersion11 && hosts == 0 { return .host }
         switch (transferCoding, contentLength) {
         case (nil, nil): framing = .none
         case (nil, let length?):
-            guard length <= EdgeLimits.bodyBytes else { return .bodyTooLarge }
+            guard length <= bodyLimit else { return .bodyTooLarge }
             framing = length == 0 ? .none : .fixed(length)
         case (_?, _?): return .framing
         // §6.1: to a caller of HTTP/1.0 the coding means nothing, so its request ends elsewhere.
