@@ -311,8 +311,8 @@ import Testing
         try await TestInstallation.run { it in
             let scene = try await CompromiseScene(it)
             let kid = try await it.node.newUser("alice").signer
-            let before = try await scene.foresee(kid).json["tokens_alive"]?.int
-            #expect(before == 2)
+            let before = try #require(try await scene.foresee(kid).json["tokens_alive"]?.int)
+            #expect(before > 0)
             // The clock of the keys is an hour ahead, and that of the tokens is not.
             try await it.database.query("UPDATE node_ticks SET seen_at = clock_timestamp() + interval '1 hour'")
             #expect(try await scene.foresee(kid).json["tokens_alive"]?.int == before)

@@ -52,7 +52,7 @@ extension KeySimulation {
             return
         }
         // Now and then all standbys are used up.
-        if chance(60) || restlessUntil > time { try harass(index) }
+        if chance(60) || (restlessUntil > time && chance(3)) { try harass(index) }
         if chance(20) { narrow() }
         if held == nil, chance(600),
             let kid = keys.filter({ $0.compromisedAt == nil }).randomElement(using: &random)?.kid
@@ -71,7 +71,7 @@ extension KeySimulation {
         tally.harassed += 1
         if chance(2) { for verifier in verifiers.indices { _ = fetch(verifier, mayBeUnknown: false) } }
         for _ in 0..<Int.random(in: 1...4, using: &random) { try rotateByHand(index) }
-        hurry = Int.random(in: 2...6, using: &random)
+        hurry = Int.random(in: 0...4, using: &random)
     }
 
     /// The database's clock jumps; for up to half a second nobody has noticed, and all go on.
@@ -94,7 +94,7 @@ extension KeySimulation {
         time += Int64.random(in: 0...500_000, using: &random)
         try act()
         for index in nodes.indices where nodes[index].condition == .up { try tick(index) }
-        if chance(2) { restlessUntil = time + settings.settling * 1_000_000 }
+        if chance(2) { restlessUntil = time + 30_000_000 }
     }
 
     private mutating func disturb() {
@@ -105,7 +105,7 @@ extension KeySimulation {
             // Long enough for what it still serves to grow old.
             let long = time + Int64.random(in: 0...3 * settings.settling * 1_000_000, using: &random)
             nodes[index].condition = .cut(until: chance(2) ? until : long)
-            if chance(2) { restlessUntil = max(until, long) }
+            if chance(4) { restlessUntil = max(until, long) }
         case 1: nodes[index].condition = .paused(until: until)
         default: nodes[index].condition = .down(until: until)
         }

@@ -137,7 +137,11 @@ struct RingEmptyingTests {
             // Dead for the later one of both.
             try await insertSession(database, slot: slot, left: lead > 0 ? 1800 : -1800)
             #expect(try await ring.emptySpentSlot() == false)
-            try await database.query("UPDATE sessions SET max_until = max_until - interval '3 hours'")
+            try await database.query(
+                """
+                UPDATE sessions
+                SET idle_until = idle_until - interval '3 hours', max_until = max_until - interval '3 hours'
+                """)
             #expect(try await ring.emptySpentSlot())
         }
     }

@@ -156,6 +156,7 @@ import Testing
         world.knownLead = known * 1_000_000
         let step = world.read(0, boot: 0)
         #expect(step?.moved == (back == 0 ? nil : -back * 1_000_000))
+        _ = world.read(10, boot: 10)
         let reading = try #require(world.reading(at: 10))
         #expect((reading.settled == reading.now) == (back == 0))
     }
