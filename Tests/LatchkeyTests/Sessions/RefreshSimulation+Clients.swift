@@ -75,7 +75,12 @@ extension RefreshSimulation {
     private mutating func tryAgain(_ tab: Int) {
         tabs[tab].tries += 1
         let pause = min(patience, 200_000 << Int64(min(tabs[tab].tries, 8)))
-        let sleep = chance(isDrowsy ? 3 : 20) ? Int64.random(in: 0...(isDrowsy ? 10 : 3) * Self.day, using: &random) : 0
+        var sleep: Int64 = 0
+        if chance(isDrowsy ? 3 : 20) {
+            // Where little is forgiven, the lid is opened in time, more often than not.
+            let longest = policy.recovery < policy.idleTTL ? Self.day : isDrowsy ? 10 * Self.day : 3 * Self.day
+            sleep = Int64.random(in: 0...longest, using: &random)
+        }
         plan(tab, after: Int64.random(in: pause / 2...pause, using: &random) + sleep)
     }
 
