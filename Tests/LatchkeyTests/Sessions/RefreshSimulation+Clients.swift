@@ -28,11 +28,8 @@ extension RefreshSimulation {
         requests[id] = Request(tab: tab, presented: store.token, until: time + patience)
         tabs[tab].request = id
         stores[index].underWay += 1
-        if chance(15) {
-            tally.lost += 1
-        } else {
-            agenda.add(.arrive(id), at: time + latency())
-        }
+        if !isLost() { agenda.add(.arrive(id), at: time + latency()) }
+        if chance(100) { agenda.add(.step, at: time + Int64.random(in: 0...patience, using: &random)) }
         agenda.add(.giveUp(id), at: time + patience)
     }
 
@@ -78,7 +75,12 @@ extension RefreshSimulation {
     private mutating func tryAgain(_ tab: Int) {
         tabs[tab].tries += 1
         let pause = min(patience, 200_000 << Int64(min(tabs[tab].tries, 8)))
-        let sleep = chance(20) ? Int64.random(in: 0...3 * Self.day, using: &random) : 0
+        var sleep: Int64 = 0
+        if chance(isDrowsy ? 3 : 20) {
+            // Where little is forgiven, the lid is opened in time, more often than not.
+            let longest = policy.recovery < policy.idleTTL ? Self.day : isDrowsy ? 10 * Self.day : 3 * Self.day
+            sleep = Int64.random(in: 0...longest, using: &random)
+        }
         plan(tab, after: Int64.random(in: pause / 2...pause, using: &random) + sleep)
     }
 

@@ -12,11 +12,7 @@ extension RefreshSimulation {
 
     private mutating func send(_ answer: Answer?, of id: Int) {
         if answer == nil { tally.unknown += 1 }
-        if chance(15) {
-            tally.lost += 1
-        } else {
-            agenda.add(.answer(id, answer), at: time + latency())
-        }
+        if !isLost() { agenda.add(.answer(id, answer), at: time + latency()) }
     }
 
     mutating func arrive(_ id: Int) {

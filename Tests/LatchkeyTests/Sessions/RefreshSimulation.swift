@@ -104,6 +104,9 @@ struct RefreshSimulation {
     var stores: [Store]
     var tabs: [Tab] = []
     var isInStep = false
+    /// A laptop that is seldom open, on a bad line.
+    let isDrowsy: Bool
+    var lastStep: Int64 = .min / 2
     var agenda = Agenda()
     var truth: RefreshTruth
     var tally = Tally()
@@ -120,6 +123,7 @@ struct RefreshSimulation {
         self.world = world
         self.mutant = mutant
         random = SeededGenerator(seed: seed)
+        isDrowsy = Int.random(in: 0..<6, using: &random) == 0
         let idle: Int64 = 14 * 86_400
         let grace = world == .strict ? 0 : Int64.random(in: 6...60, using: &random)
         let recovery = world == .strict ? 0 : Int.random(in: 0..<4, using: &random) == 0 ? 86_400 : idle
@@ -131,9 +135,6 @@ struct RefreshSimulation {
         let count = Int.random(in: 1...8, using: &random)
         for _ in 0..<count { tabs.append(Tab(store: 0)) }
         for tab in tabs.indices { plan(tab, after: Int64.random(in: 61...600, using: &random) * Self.second) }
-        for _ in 0..<Int.random(in: 0...6, using: &random) {
-            agenda.add(.step, at: Int64.random(in: 0...20 * Self.day, using: &random))
-        }
         if world == .stolen {
             isInStep = chance(2)
             agenda.add(.steal, at: Int64.random(in: 0...2 * Self.day, using: &random))
@@ -144,6 +145,13 @@ struct RefreshSimulation {
 
     /// The database's clock.
     var clock: Instant { Instant(microseconds: Self.epoch.microseconds + time + offset) }
+
+    /// Whether what is sent now gets lost.
+    mutating func isLost() -> Bool {
+        guard chance(isDrowsy ? 4 : 15) else { return false }
+        tally.lost += 1
+        return true
+    }
 
     mutating func plan(_ tab: Int, after wait: Int64) { agenda.add(.wake(tab: tab), at: time + wait) }
 
@@ -177,6 +185,9 @@ struct RefreshSimulation {
     }
 
     private mutating func step() {
+        // Once in a refresh: what may be forgiven is less than the grace.
+        guard time - lastStep > 2 * policy.grace * Self.second else { return }
+        lastStep = time
         tally.steps += 1
         // Forward by no more than what one refresh leaves of the grace: else the answers of its tabs might differ.
         offset += Int64.random(in: -3600 * Self.second...policy.grace * Self.second / 5, using: &random)

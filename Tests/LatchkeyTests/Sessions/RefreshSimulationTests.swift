@@ -36,7 +36,7 @@ enum RefreshMutant: String, Sendable, CaseIterable {
     /// - Returns: what was counted, and the worlds that failed, at most three.
     static func live(
         _ refreshes: Int, from first: UInt64, in world: RefreshSimulation.World, mutant: RefreshMutant? = nil
-    ) -> (tally: RefreshSimulation.Tally, worlds: Int, failures: [String]) {
+    ) async -> (tally: RefreshSimulation.Tally, worlds: Int, failures: [String]) {
         var (tally, worlds, failures) = (RefreshSimulation.Tally(), 0, [String]())
         while tally.refreshes < refreshes, failures.count < (mutant == nil ? 3 : 1), worlds < refreshes {
             let seed = first &+ UInt64(worlds)
@@ -48,14 +48,18 @@ enum RefreshMutant: String, Sendable, CaseIterable {
             }
             tally += simulation.tally
             worlds += 1
+            // Other tests wait for this thread.
+            await Task.yield()
         }
         return (tally, worlds, failures)
     }
 
     @Test(arguments: RefreshSimulation.World.allCases)
-    func `spares the honest, ends what a thief shares, and lets no void token work`(world: RefreshSimulation.World) {
+    func `spares the honest, ends what a thief shares, and lets no void token work`(world: RefreshSimulation.World)
+        async
+    {
         let begun = ContinuousClock.now
-        let (tally, worlds, failures) = Self.live(Self.refreshes / 4, from: Self.first, in: world)
+        let (tally, worlds, failures) = await Self.live(Self.refreshes / 4, from: Self.first, in: world)
         for failure in failures { Issue.record("\(failure)") }
         print(
             "refresh simulated: \(world), LATCHKEY_SEED=\(Self.first), \(worlds) worlds in "
@@ -75,11 +79,11 @@ enum RefreshMutant: String, Sendable, CaseIterable {
     }
 
     @Test(arguments: RefreshMutant.allCases)
-    func `is not to be had in another way`(mutant: RefreshMutant) {
-        let failures = RefreshSimulation.World.allCases.flatMap { world in
-            Self.live(15_000, from: Self.first, in: world, mutant: mutant).failures
+    func `is not to be had in another way`(mutant: RefreshMutant) async {
+        for world in RefreshSimulation.World.allCases {
+            if await !Self.live(20_000, from: Self.first, in: world, mutant: mutant).failures.isEmpty { return }
         }
-        #expect(!failures.isEmpty, "LATCHKEY_SEED=\(Self.first)")
+        Issue.record("nobody noticed \(mutant); LATCHKEY_SEED=\(Self.first)")
     }
 }
 
