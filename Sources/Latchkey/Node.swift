@@ -31,7 +31,7 @@ package struct Node: Service {
             feed.listWasRead()
             await masterKeys.follow(reading)
             // Tried again at the next reading where it fails.
-            try? await feed.key.followMasterKeys()
+            try? await feed.key.follow(reading)
             await ring.follow(reading)
         }
     }

@@ -76,7 +76,7 @@ package struct SigningKeys: Sendable {
         return KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
     }
 
-    private func generate(_ algorithm: SignatureAlgorithm) async throws -> NewSigningKey {
+    func generate(_ algorithm: SignatureAlgorithm) async throws -> NewSigningKey {
         let (masterKeys, token) = (masterKeys.keys, token)
         return try await onOwnThread { try NewSigningKey(algorithm, under: masterKeys, in: token) }
     }
