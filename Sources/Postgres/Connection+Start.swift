@@ -88,11 +88,11 @@ extension Connection {
                 switch outcome {
                 case .done(let results, _):
                     if let gate {
-                        guard let answer = results.last?.first, gate.admits(answer) else { return tryNext() }
-                        serverAnswer = answer
+                        serverAnswer = results.last?.first
+                        guard gate.admits(serverAnswer) else { return tryNext() }
                     }
                     finishSetUp()
-                case .refused(let error) where gate != nil && error.isOfUnmadeDatabase: setUpUnasked()
+                case .refused(let error) where gate?.admits(nil) == true && error.isOfUnmadeDatabase: setUpUnasked()
                 case .refused, .broken: tryNext()
                 }
             })

@@ -282,6 +282,7 @@ final class Connection {
     func disconnect() {
         PQfinish(pg)
         pg = nil
+        serverAnswer = nil
         prepared = PreparedStatements()
         watched = (-1, 0)
     }

@@ -159,8 +159,8 @@ final class ReactorCore {
 
     func recheck() {
         guard let gate = configuration.gate else { return }
-        for connection in connections.values {
-            if let answer = connection.serverAnswer, !gate.admits(answer) { connection.close() }
+        for connection in connections.values where connection.isSetUp && !gate.admits(connection.serverAnswer) {
+            connection.close()
         }
     }
 

@@ -3,16 +3,17 @@
 package struct ServerGate: Sendable {
     /// Answers one row.
     let question: Query
-    let admits: @Sendable (ResultSet.Row) -> Bool
+    let admits: @Sendable (ResultSet.Row?) -> Bool
 
-    package init(asking question: Query, admits: @escaping @Sendable (ResultSet.Row) -> Bool) {
+    /// - Parameter admits: told nil of a server that does not know what it is asked of, a table that it lacks.
+    package init(asking question: Query, admits: @escaping @Sendable (ResultSet.Row?) -> Bool) {
         self.question = question
         self.admits = admits
     }
 }
 
 extension PostgresError {
-    /// The server does not know what it is asked of (a table, a column, a function): it holds nothing yet to be told apart by.
+    /// The server does not know what it is asked of: a table, a column, a function.
     var isOfUnmadeDatabase: Bool { ["42P01", "42703", "42883"].contains(sqlState) }
 }
 

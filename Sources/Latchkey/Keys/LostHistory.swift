@@ -52,7 +52,8 @@ package struct LostHistory: Sendable {
             throw error
         } catch {
             let text = (error as? SigningKeyError)?.description ?? "\(type(of: error))"
-            logger.error("history was lost, and no key could be put in the place of those", metadata: ["error": "\(text)"])
+            logger.error(
+                "history was lost, and no key could be put in the place of those", metadata: ["error": "\(text)"])
             throw .unavailable(.unsettled)
         }
     }
@@ -83,7 +84,9 @@ package struct LostHistory: Sendable {
         return try await signingKeys.tidying(new) {
             try await database.transaction { transaction in
                 try await transaction.query(SigningKeySQL.lockRing)
-                guard try await transaction.query(RevocationSQL.epoch).one().decode("epoch") == epoch else { return nil }
+                guard try await transaction.query(RevocationSQL.epoch).one().decode("epoch") == epoch else {
+                    return nil
+                }
                 let fence: Int64 = try await transaction.batch(
                     new.map { SigningKeySQL.insert($0, founding: false) } + [RevocationSQL.raiseFence]
                 )[new.count].one().decode("fence")

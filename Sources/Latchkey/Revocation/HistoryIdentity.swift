@@ -22,7 +22,8 @@ package struct HistoryIdentity: Sendable, Equatable {
 
     /// Whether it is the same database on a timeline that `other` has left behind: what an old primary is after a failover.
     func isEarlier(than other: HistoryIdentity) -> Bool {
-        guard isSameDatabase(as: other), let own = Int64(timeline, radix: 16), let theirs = Int64(other.timeline, radix: 16)
+        guard isSameDatabase(as: other), let own = Int64(timeline, radix: 16),
+            let theirs = Int64(other.timeline, radix: 16)
         else { return false }
         return own < theirs
     }

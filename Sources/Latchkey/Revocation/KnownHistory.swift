@@ -25,9 +25,10 @@ package final class KnownHistory: Sendable {
     /// For requests: the server must be of this history, and say so itself. Before the first tick every one will do.
     package var gate: ServerGate {
         ServerGate(asking: RevocationSQL.history) { [self] row in
-            guard let answer = try? Answer(row) else { return false }
-            return known.withLock { known in
-                known.map { answer.present == $0.identity && answer.stored == $0.identity } ?? true
+            known.withLock { known in
+                guard let identity = known?.identity else { return true }
+                guard let answer = try? row.map({ try Answer($0) }) else { return false }
+                return answer.present == identity && answer.stored == identity
             }
         }
     }
@@ -35,8 +36,8 @@ package final class KnownHistory: Sendable {
     /// For the tick: whatever is not an old primary. It finds out what has become of the database.
     package var pulseGate: ServerGate {
         ServerGate(asking: RevocationSQL.history) { [self] row in
-            guard let answer = try? Answer(row) else { return false }
-            return !isStale(answer)
+            guard let row else { return true }
+            return (try? Answer(row)).map { !isStale($0) } ?? false
         }
     }
 
