@@ -23,6 +23,7 @@ package struct Installation: Sendable {
     package let signingKeys: SigningKeys
     package let compromises: KeyCompromises
     package let keyUse: KeyUse
+    package let idempotency: Idempotency
     package let users: Users
     package let guesses: Guesses
     package let roles: Roles
@@ -84,6 +85,13 @@ package struct Installation: Sendable {
                 return keys.isVoid(version) ? .retired : .unknown
             })
         self.clients = clients
+        idempotency = Idempotency(
+            database,
+            secrets: .init(current: { masterKeys.keys.current }) { version in
+                let keys = masterKeys.keys
+                if keys.isVoid(version) { return .retired }
+                return keys.idempotencySecret(version: version).map { .held($0) } ?? .unknown
+            })
         let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
             database, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
