@@ -160,13 +160,15 @@ package final class EmbeddedPostgres: Sendable {
         return text.flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }.map(String.init)
     }
 
-    /// The postmaster's process id once it is ready, from its lock file: the id is the first line, the state the eighth.
+    /// The postmaster's process id once it accepts connections, be it as a standby, from its lock file: the id is the first
+    /// line, the state the eighth.
     ///
     /// A crash leaves the file of an earlier server behind, so only a child of this guard counts.
     private static func readyServer(_ location: ClusterLocation, of guardian: GuardProcess) -> pid_t? {
         let file = try? String(contentsOfFile: "\(location.dataDirectory)/postmaster.pid", encoding: .utf8)
         let lines = (file ?? "").split(separator: "\n", omittingEmptySubsequences: false)
-        guard lines.count >= 8, lines[7].hasPrefix("ready"), let server = pid_t(lines[0]),
+        guard lines.count >= 8, lines[7].hasPrefix("ready") || lines[7].hasPrefix("standby"),
+            let server = pid_t(lines[0]),
             let status = try? String(contentsOfFile: "/proc/\(server)/status", encoding: .utf8),
             status.split(separator: "\n").contains("PPid:\t\(guardian.processIdentifier)")
         else { return nil }

@@ -13,6 +13,7 @@ package struct Installation: Sendable {
     package let node: UniqueID
     package let database: Database
     let pulse: Database
+    package let lostHistory: LostHistory
     package let masterKeyRing: MasterKeyRing
     package let resealing: Resealing
     package let clock: NodeClock
@@ -22,6 +23,7 @@ package struct Installation: Sendable {
     package let signingKeys: SigningKeys
     package let compromises: KeyCompromises
     package let keyUse: KeyUse
+    package let idempotency: Idempotency
     package let users: Users
     package let guesses: Guesses
     package let roles: Roles
@@ -46,23 +48,37 @@ package struct Installation: Sendable {
         var configuration = DatabaseConfiguration(connectionString: settings.databaseURL)
         configuration.applicationName = RevocationSQL.applicationName(of: node)
         configuration.maximumConnections = settings.databaseConnections
+        let history = KnownHistory()
+        configuration.gate = history.gate
         database = Database(configuration)
         // In the requests' queue a tick would wait behind statements that all wait for one row, and the node would go
         // stale: its pulse has connections of its own.
         configuration.maximumConnections = 2
+        configuration.gate = history.pulseGate
         pulse = Database(configuration)
         let masterKeys = MasterKeyRing(
             masterKeys, from: settings.masterKeySource, database, pulse: pulse, logger: logger)
         masterKeyRing = masterKeys
         resealing = Resealing(database, masterKeys: masterKeys)
         clock = NodeClock()
-        revocations = RevocationList(database, pulse: pulse, clock: clock)
-        feed = RevocationFeed(
-            revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         let token = settings.token.map { SecurityToken($0) }
-        ring = KeyRing(
+        let ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keyPolicy,
             algorithm: settings.signingAlgorithm, clock: clock, token: token, logger: logger)
+        self.ring = ring
+        let lostHistory = LostHistory(
+            pulse,
+            signingKeys: SigningKeys(
+                pulse, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
+                algorithm: settings.signingAlgorithm, token: token),
+            masterKeys: masterKeys, remembered: { ring.keys }, logger: logger)
+        self.lostHistory = lostHistory
+        revocations = RevocationList(database, pulse: pulse, clock: clock, history: history) {
+            epoch throws(PostgresError) in
+            try await lostHistory.begin(after: epoch)
+        }
+        feed = RevocationFeed(
+            revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         let clients = Clients(
             database,
             keys: ClientSecretKeys(current: { masterKeys.keys.current }) { version in
@@ -71,6 +87,13 @@ package struct Installation: Sendable {
                 return keys.isVoid(version) ? .retired : .unknown
             })
         self.clients = clients
+        idempotency = Idempotency(
+            database,
+            secrets: .init(current: { masterKeys.keys.current }) { version in
+                let keys = masterKeys.keys
+                if keys.isVoid(version) { return .retired }
+                return keys.idempotencySecret(version: version).map { .held($0) } ?? .unknown
+            })
         signingKeys = SigningKeys(
             database, as: role, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
             algorithm: settings.signingAlgorithm,

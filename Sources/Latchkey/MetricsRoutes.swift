@@ -137,6 +137,9 @@ struct MetricsRoutes: Sendable {
         page.sample(installation.feed.followers)
         page.family("latchkey_feed_cut_off_total", .counter, "Streams that this node ended: too slow, or resync.")
         page.sample(installation.feed.cutOff.reading)
+        page.family(
+            "latchkey_other_histories_total", .counter, "Times that the list was another one: commits were lost.")
+        page.sample(list.otherHistories.reading)
         page.family("latchkey_ticks_late_total", .counter, "Ticks so late that the node was stale meanwhile.")
         page.sample(list.late.reading)
         page.family("latchkey_revocation_slots_overdue", .gauge, "Slots of the list's ring that could not be emptied.")

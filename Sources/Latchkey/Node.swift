@@ -31,7 +31,7 @@ package struct Node: Service {
             feed.listWasRead()
             await masterKeys.follow(reading)
             // Tried again at the next reading where it fails.
-            try? await feed.key.followMasterKeys()
+            try? await feed.key.follow(reading)
             await ring.follow(reading)
         }
     }
@@ -162,7 +162,8 @@ package struct Node: Service {
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
         FeedRoutes(it.feed, clients: it.clients, settings: it.settings.feed).add(to: router)
-        RegistrationRoutes(it.users, registration: it.settings.registration).add(to: router)
+        RegistrationRoutes(it.users, registration: it.settings.registration, idempotency: it.idempotency).add(
+            to: router)
         SessionRoutes(it.sessions).add(to: router)
         TokenRoutes(it.sessions, clients: it.clients, clientTokens: it.clientTokens).add(to: router)
         RevocationRoutes(it.tokens, clients: it.clients).add(to: router)
@@ -172,9 +173,10 @@ package struct Node: Service {
         let guarded = router.group().add(middleware: BearerMiddleware { token in try judge.admit(token) })
         SessionRoutes(it.sessions).addGuarded(to: guarded)
         AccountRoutes(it.sessions, users: it.users).add(to: guarded)
-        UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions).add(to: guarded)
+        UserAdministration(users: it.users, roles: it.roles, sessions: it.sessions, idempotency: it.idempotency)
+            .add(to: guarded)
         SessionAdministration(it.sessions, users: it.users, tokens: it.tokens).add(to: guarded)
-        ClientAdministration(it.clients, sessions: it.sessions).add(to: guarded)
+        ClientAdministration(it.clients, sessions: it.sessions, idempotency: it.idempotency).add(to: guarded)
         KeyAdministration(it.signingKeys, use: it.keyUse).add(to: guarded)
         KeyCompromiseAdministration(it.compromises, sessions: it.sessions).add(to: guarded)
         AuditAdministration(it.audit).add(to: guarded)

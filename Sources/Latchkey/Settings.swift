@@ -120,7 +120,7 @@ package enum PasswordPepperChoice: String, Sendable, CaseIterable {
 package enum Failover: String, Sendable, CaseIterable {
     /// Nothing that was acknowledged: the standby that takes over is a synchronous one.
     case synchronous
-    /// The last commits. Nothing ends by itself yet what a failover brings back: `latchkey revoke --all` does.
+    /// The last commits: every failover ends every session and token, since any of them may have ended in those.
     case lossy
 }
 

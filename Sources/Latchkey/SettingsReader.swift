@@ -156,7 +156,7 @@ package struct SettingsReader {
             problems.append(
                 "LATCHKEY_FAILOVER is not set, and the database has several hosts: say `synchronous` where only a "
                     + "synchronous standby takes over, so that no commit is lost, or `lossy` where the last commits "
-                    + "may be lost; after a failover run `latchkey revoke --all` then")
+                    + "may be lost, and every session ends at a failover")
         }
     }
 

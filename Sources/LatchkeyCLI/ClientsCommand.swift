@@ -135,9 +135,10 @@ struct ClientsCommand: AsyncParsableCommand {
 
         func run() async throws {
             let json = try await installation.withInstallation { it in
-                try await ClientAdministration(it.clients, sessions: it.sessions).rotateSecret(
-                    of: id, oldLives: expireOldAfter, by: .everything, origin: InstallationOptions.origin
-                ).json
+                try await ClientAdministration(it.clients, sessions: it.sessions, idempotency: it.idempotency)
+                    .rotateSecret(
+                        of: id, oldLives: expireOldAfter, by: .everything, origin: InstallationOptions.origin
+                    ).json
             }
             Output.one(json, as: output.form)
         }

@@ -13,7 +13,7 @@ struct LatchkeyCommand: AsyncParsableCommand {
         subcommands: [
             DevCommand.self, ServeCommand.self, MigrateCommand.self, MasterKeyCommand.self, KeysCommand.self,
             UsersCommand.self, RolesCommand.self, SessionsCommand.self, RevokeCommand.self, AuditCommand.self,
-            ClientsCommand.self, CheckConfigCommand.self, DoctorCommand.self, GuardCommand.self,
+            ClientsCommand.self, RestoredCommand.self, CheckConfigCommand.self, DoctorCommand.self, GuardCommand.self,
         ])
 
     /// Exit status: 0 done, 1 refused or failed, 2 wrong usage.

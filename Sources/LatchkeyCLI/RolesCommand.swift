@@ -29,7 +29,7 @@ struct RolesCommand: AsyncParsableCommand {
         @Option var scope: [String] = []
 
         func run() async throws {
-            try await installation.withInstallation {
+            _ = try await installation.withInstallation {
                 try await $0.roles.create(name, scopes: scope, origin: InstallationOptions.origin)
             }
             Output.line("made role \(name)")

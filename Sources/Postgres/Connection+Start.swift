@@ -79,15 +79,38 @@ extension Connection {
         }
     }
 
-    /// Without its settings nothing may run on it.
+    /// Without its settings nothing may run on it, nor where the gate does not admit the server.
     private func setUp() {
+        let gate = core.configuration.gate
+        run(
+            Batch(queries: [core.sessionSetup] + (gate.map { [$0.question] } ?? []), deadline: deadline) {
+                [unowned self] outcome in
+                switch outcome {
+                case .done(let results, _):
+                    if let gate {
+                        serverAnswer = results.last?.first
+                        guard gate.admits(serverAnswer) else { return tryNext() }
+                    }
+                    finishSetUp()
+                case .refused(let error) where gate?.admits(nil) == true && error.isOfUnmadeDatabase: setUpUnasked()
+                case .refused, .broken: tryNext()
+                }
+            })
+    }
+
+    private func setUpUnasked() {
         run(
             Batch(queries: [core.sessionSetup], deadline: deadline) { [unowned self] outcome in
                 guard case .done = outcome else { return tryNext() }
-                isSetUp = true
-                core.preferredHost = dial?.current
-                dial = nil
+                finishSetUp()
             })
+    }
+
+    private func finishSetUp() {
+        isSetUp = true
+        host = dial?.current
+        core.preferredHost = host
+        dial = nil
     }
 
     /// Begins to connect. `dbname` is a connection string; settings before it are its defaults, those after it win.

@@ -32,6 +32,9 @@ final class Connection {
     var place: Int?
     /// What is in flight is nobody's any more.
     var isLeftBehind = false
+    /// Where it leads, once it is set up, and what the server answered to the gate.
+    var host: ServerTarget.Host?
+    var serverAnswer: ResultSet.Row?
     private var prepared = PreparedStatements()
     private var results: [ResultSet] = []
     private var failure: PostgresError?
@@ -81,6 +84,8 @@ final class Connection {
         case .lookingUp, .connecting, .preparing, .running, .scripting:
             guard isSetUp else { return tryNext() }
             core.suspectSilence()
+            // A primary that waits for a standby which has taken over takes connections and answers no commit.
+            core.preferAnother(than: host)
             close()
         }
     }
@@ -277,6 +282,7 @@ final class Connection {
     func disconnect() {
         PQfinish(pg)
         pg = nil
+        serverAnswer = nil
         prepared = PreparedStatements()
         watched = (-1, 0)
     }

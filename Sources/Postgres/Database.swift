@@ -14,6 +14,8 @@ package struct DatabaseConfiguration: Sendable {
     /// Nanoseconds from the call to the answer, or to the end of a lease or transaction; waiting for a connection
     /// included. Past it the connection is closed.
     package var statementTimeout: Int64 = 2_000_000_000
+    /// nil: every server will do.
+    package var gate: ServerGate?
 
     package init(connectionString: String) {
         self.connectionString = connectionString

@@ -17,6 +17,8 @@ package enum PostgresError: Error, Sendable, Equatable, CustomStringConvertible 
         case cannotConnect, tooManyWaiting, leaseTimedOut, shutDown
         /// The task that waited was cancelled.
         case cancelled
+        /// It is not settled which history the server's database is of.
+        case unsettled
     }
 
     package var description: String {

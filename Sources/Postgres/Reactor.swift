@@ -149,6 +149,21 @@ final class ReactorCore {
         for connection in connections.values where connection.isIdle { connection.close() }
     }
 
+    /// The next attempt begins with the host behind this one.
+    func preferAnother(than host: ServerTarget.Host?) {
+        guard let hosts = target?.hosts, hosts.count > 1, let index = hosts.firstIndex(where: { $0 == host }) else {
+            return
+        }
+        preferredHost = hosts[(index + 1) % hosts.count]
+    }
+
+    func recheck() {
+        guard let gate = configuration.gate else { return }
+        for connection in connections.values where connection.isSetUp && !gate.admits(connection.serverAnswer) {
+            connection.close()
+        }
+    }
+
     /// Fires once, at that instant.
     func at(_ due: Int64, _ fire: @escaping () -> Void) {
         timers.append((due, fire))

@@ -9,10 +9,12 @@ import Postgres
 package struct ClientAdministration: Sendable {
     private let clients: Clients
     private let sessions: Sessions
+    private let idempotency: Idempotency
 
-    package init(_ clients: Clients, sessions: Sessions) {
+    package init(_ clients: Clients, sessions: Sessions, idempotency: Idempotency) {
         self.clients = clients
         self.sessions = sessions
+        self.idempotency = idempotency
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
@@ -29,11 +31,15 @@ package struct ClientAdministration: Sendable {
         }
         router.post("/admin/clients") { request, context in
             let bearer = try context.require(scope: "clients:write")
-            let (client, secret) = try await clients.create(
-                try ClientRequest(try await JSONBody(request)), by: .bearer(scopes: bearer.scopes),
-                origin: context.origin)
-            return Response.created(
-                client.json(secret: secret), location: "/admin/clients/\(client.id)", caching: .noStore)
+            let body = try await JSONBody(request)
+            return try await idempotency.answer(
+                to: request, body, from: context.origin.actor, route: "POST /admin/clients"
+            ) { (made: Clients.Created) in
+                CreatedAnswer(made.client.json(secret: made.secret), location: "/admin/clients/\(made.client.id)")
+            } _: { once in
+                try await clients.create(
+                    try ClientRequest(body), by: .bearer(scopes: bearer.scopes), origin: context.origin, once: once)
+            }
         }
         addChanging(to: router)
     }

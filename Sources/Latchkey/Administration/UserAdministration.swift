@@ -8,11 +8,13 @@ package struct UserAdministration: Sendable {
     private let users: Users
     private let roles: Roles
     private let sessions: Sessions
+    private let idempotency: Idempotency
 
-    package init(users: Users, roles: Roles, sessions: Sessions) {
+    package init(users: Users, roles: Roles, sessions: Sessions, idempotency: Idempotency) {
         self.users = users
         self.roles = roles
         self.sessions = sessions
+        self.idempotency = idempotency
     }
 
     private func user(_ context: LatchkeyRequestContext) async throws -> User {
@@ -48,9 +50,15 @@ package struct UserAdministration: Sendable {
     private func addChanging(to router: some RouterMethods<LatchkeyRequestContext>) {
         router.post("/admin/users") { request, context in
             try context.require(scope: "users:write")
-            let user = try await RegistrationRoutes.register(
-                try await JSONBody(request), passwordIs: .optional, users, origin: context.origin)
-            return Response.created(user.json, location: "/admin/users/\(user.id.text)", caching: .noStore)
+            let body = try await JSONBody(request)
+            return try await idempotency.answer(
+                to: request, body, from: context.origin.actor, route: "POST /admin/users"
+            ) { (user: User) in
+                CreatedAnswer(user.json, location: "/admin/users/\(user.id.text)")
+            } _: { once in
+                try await RegistrationRoutes.register(
+                    body, passwordIs: .optional, users, origin: context.origin, once: once)
+            }
         }
         router.post("/admin/users/{user}/disable") { request, context in
             try context.require(scope: "users:write")
@@ -94,9 +102,13 @@ package struct UserAdministration: Sendable {
             try context.require(scope: "users:write")
             let body = try await JSONBody(request)
             let (name, scopes) = (try body.string("name"), try body.stringArray("scopes"))
-            try await roles.create(name, scopes: scopes, origin: context.origin)
-            return Response.created(
-                Role(name: name, scopes: scopes, holders: 0).json, location: "/admin/roles/\(name)", caching: .noStore)
+            return try await idempotency.answer(
+                to: request, body, from: context.origin.actor, route: "POST /admin/roles"
+            ) { (role: Role) in
+                CreatedAnswer(role.json, location: "/admin/roles/\(role.name)")
+            } _: { once in
+                try await roles.create(name, scopes: scopes, origin: context.origin, once: once)
+            }
         }
         router.put("/admin/roles/{role}") { request, context in
             try context.require(scope: "users:write")

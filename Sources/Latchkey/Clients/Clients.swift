@@ -17,8 +17,8 @@ package struct Clients: Sendable {
     ///
     /// - Throws: `Rejection.invalidField`, `.missingField`, `.insufficientScope`.
     package func create(
-        _ request: ClientRequest, by authority: ScopeAuthority, origin: Origin
-    ) async throws -> (client: Client, secret: ClientSecret?) {
+        _ request: ClientRequest, by authority: ScopeAuthority, origin: Origin, once: Once<Created>? = nil
+    ) async throws -> Created {
         let metadata = try ClientMetadata(request, over: nil)
         try authority.require(metadata.scopes)
         // Made here and a UUID: it can be neither a user's id nor another client's (RFC 9068 §5).
@@ -26,12 +26,22 @@ package struct Clients: Sendable {
             millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10)
         ).text
         let secret = metadata.authenticationMethod == .none ? nil : ClientSecret.random()
-        let results = try await database.batch([
+        let statements = [
             ClientSQL.insert(id, metadata, secret.map { keys.hash($0, for: id) }),
             Event.clientCreated(client: id, name: metadata.name, scopes: metadata.scopes).row(origin),
-        ])
-        return (try Client(results[0].one()), secret)
+        ]
+        do {
+            return try await database.create(statements, once) { results in (try Client(results[0].one()), secret) }
+        } catch PostgresError.unknownOutcome {
+            // Its id is nobody else's: where it is there, this is what was committed. The lock makes this commit a write.
+            guard let row = try? await database.query(ClientSQL.lock(id)).first else {
+                throw PostgresError.unknownOutcome
+            }
+            return (try Client(row), secret)
+        }
     }
+
+    package typealias Created = (client: Client, secret: ClientSecret?)
 
     /// - Throws: `Rejection.notFound`.
     package func find(_ id: String) async throws -> Client {

@@ -50,6 +50,10 @@ package enum Event: Sendable {
     case masterKeysCompromised(by: Int16, reason: String)
     case masterKeyRetired(version: Int16, forced: String?)
     case keyResealed(kid: String, from: Int16, to: Int16)
+    /// A restored database, or a failover: all that was handed out before is void. `kids`: the keys that go with it.
+    case historyLost(cause: String, fence: Int64, kids: [String])
+    /// The database has another name and lost nothing.
+    case historyKept
 
     /// A step of the schedule: into the JWKS (`published`), read there (`stamped`), the first of its algorithm (`activated`)
     /// or the last (`retired`), its last token's end known (`parted`), out of the JWKS (`removed`), destroyed (`wiped`).
@@ -89,10 +93,12 @@ package enum Event: Sendable {
         case .masterKeysCompromised: "master-key.compromised"
         case .masterKeyRetired: "master-key.retired"
         case .keyResealed: "key.resealed"
+        case .historyLost: "history.lost"
+        case .historyKept: "history.kept"
         }
     }
 
-    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`, `client:…`, `master-key:…`.
+    /// `user:…`, `session:…`, `role:…`, `token:…`, `key:…`, `client:…`, `master-key:…`, `installation`.
     package var target: String {
         switch self {
         case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user),
@@ -115,6 +121,7 @@ package enum Event: Sendable {
             .masterKeyRetired(let version, _):
             "master-key:\(version)"
         case .keyResealed(let kid, _, _): "key:\(kid)"
+        case .historyLost, .historyKept: "installation"
         }
     }
 
@@ -147,6 +154,9 @@ package enum Event: Sendable {
         case .masterKeyMade(_, let purpose): with([("for", .string(purpose))])
         case .masterKeysCompromised(_, let reason): with([("reason", .string(reason))])
         case .masterKeyRetired(_, let forced): with([("in_spite_of", text(forced))])
+        case .historyLost(let cause, let fence, let kids):
+            with([("cause", .string(cause)), ("fence", .integer(fence)), ("kids", list(kids))])
+        case .historyKept: with([])
         case .keyResealed(_, let from, let to): with([("from", .integer(Int64(from))), ("to", .integer(Int64(to)))])
         }
     }

@@ -17,6 +17,8 @@ package final class FeedKey: Sendable {
     private let database: Database
     private let masterKeys: MasterKeyRing
     private let opened = Mutex<Opened?>(nil)
+    /// Which history it was read of last.
+    private let history = Mutex(0)
 
     init(_ database: Database, masterKeys: MasterKeyRing) {
         self.database = database
@@ -47,12 +49,14 @@ package final class FeedKey: Sendable {
         opened.withLock { $0 = Opened(sealed: sealed, key: key, publicKey: JSONWebKey(key.publicKey)) }
     }
 
-    /// Called after every reading of the node's tick: costs nothing while the master keys are what they were.
-    package func followMasterKeys() async throws {
+    /// Called after every reading of the node's tick: costs nothing while master keys and history are what they were.
+    package func follow(_ reading: RevocationList.Reading) async throws {
+        let isOther = history.withLock { $0 < reading.number }
         guard let sealed = opened.withLock({ $0?.sealed }),
-            mustGo(sealed) || sealed.masterKeyVersion < masterKeys.keys.current
+            isOther || mustGo(sealed) || sealed.masterKeyVersion < masterKeys.keys.current
         else { return }
         try await found()
+        history.withLock { $0 = max($0, reading.number) }
     }
 
     /// A master key leaked that it was ever sealed under, and with a backup the feed key; or the one that it is sealed

@@ -41,6 +41,9 @@ package struct JSONBody: Sendable {
         self.object = object
     }
 
+    /// The same for two bodies that say the same, whatever their white space.
+    package var encoded: [UInt8] { JSONValue.object(object).encoded() }
+
     package func string(_ name: String) throws(Rejection) -> String {
         try required(name, optionalString(name))
     }

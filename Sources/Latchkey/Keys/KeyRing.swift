@@ -54,6 +54,8 @@ package final class KeyRing: Sendable {
 
     private struct State {
         var snapshot: Snapshot?
+        /// Which history the snapshot is of: the lost one's is not the newer one for its version.
+        var history = 0
         /// The snapshot was the database's at this instant.
         var confirmedAt: BootInstant?
         var inForce: SettingsInForce?
@@ -110,17 +112,19 @@ package final class KeyRing: Sendable {
     package func follow(_ reading: RevocationList.Reading) async {
         do {
             state.withLock { $0.inForce = reading.inForce }
-            try await reload(atLeast: reading.keyRingVersion, begun: reading.begun)
+            try await reload(atLeast: reading.keyRingVersion, of: reading.number, begun: reading.begun)
         } catch {
             logger.error("the key ring could not be read", metadata: ["error": "\(error)"])
         }
     }
 
-    /// Makes sure that the snapshot is not older than `version`.
-    private func reload(atLeast version: Int64, begun: BootInstant) async throws(PostgresError) {
+    /// Makes sure that the snapshot is of that history and not older than `version`.
+    private func reload(atLeast version: Int64, of history: Int, begun: BootInstant) async throws(PostgresError) {
         let now = clock.reading?.now
         let isCurrent = state.withLock { state in
-            guard let snapshot = state.snapshot, snapshot.version >= version else { return false }
+            guard let snapshot = state.snapshot, state.history >= history, snapshot.version >= version else {
+                return false
+            }
             if let expires = snapshot.expires, let now, expires <= now {
                 state.snapshot = Snapshot(
                     version: snapshot.version, keys: snapshot.keys, now: now, maxAge: policy.maxAge)
@@ -128,10 +132,11 @@ package final class KeyRing: Sendable {
             state.confirmedAt = max(state.confirmedAt ?? begun, begun)
             return true
         }
-        if !isCurrent { try await load(on: pulse) }
+        if !isCurrent { try await load(on: pulse, of: history) }
     }
 
-    private func load(on database: Database) async throws(PostgresError) {
+    /// - Parameter history: nil: that of the snapshot that is there.
+    private func load(on database: Database, of history: Int? = nil) async throws(PostgresError) {
         let begun = BootInstant.now()
         let results = try await database.lease { lease throws(PostgresError) in
             try await lease.batch(
@@ -147,7 +152,10 @@ package final class KeyRing: Sendable {
         let snapshot = Snapshot(
             version: try head.decode("version"), keys: keys, now: try head.decode("now"), maxAge: policy.maxAge)
         state.withLock { state in
-            guard state.snapshot.map({ $0.version <= snapshot.version }) ?? true else { return }
+            let history = history ?? state.history
+            let isOther = state.history < history
+            guard isOther || state.snapshot.map({ $0.version <= snapshot.version }) ?? true else { return }
+            state.history = max(state.history, history)
             state.snapshot = snapshot
             state.confirmedAt = begun
             let usable = Set(keys.filter { $0.hasPrivateHalf && $0.compromisedAt == nil }.map(\.kid))

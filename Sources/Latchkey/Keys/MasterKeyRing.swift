@@ -13,6 +13,8 @@ package final class MasterKeyRing: Sendable {
         var records: [MasterKeyRecord] = []
         /// The key ring's version when the records were read.
         var readAt: Int64 = -1
+        /// Which history they are of: the lost one's are not the newer ones for their version.
+        var history = 0
         var look: MasterKeyFolder.Look?
         var vigil = Vigil()
     }
@@ -52,9 +54,14 @@ package final class MasterKeyRing: Sendable {
 
     /// Called after every reading of the node's tick.
     package func follow(_ reading: RevocationList.Reading) async {
-        guard state.withLock({ $0.readAt < reading.keyRingVersion }) else { return }
+        let isOther = state.withLock { $0.history < reading.number }
+        guard isOther || state.withLock({ $0.readAt < reading.keyRingVersion }) else { return }
         do {
-            try await readRecords(on: pulse)
+            if isOther { state.withLock { $0.readAt = -1 } }
+            let known = try await readRecords(on: pulse).map(\.version)
+            // One that was made in the lost history is new to this one.
+            if isOther { try await notice(keys, keys.versions.filter { !known.contains($0) }, .use) }
+            state.withLock { $0.history = max($0.history, reading.number) }
         } catch {
             logger.error("the records of the master keys could not be read", metadata: ["error": "\(error)"])
         }

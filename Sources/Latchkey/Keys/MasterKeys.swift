@@ -9,6 +9,7 @@ package enum MasterKeyPurpose: String, Sendable, CaseIterable {
     case deviceTokens = "latchkey/v1/device-tokens"
     case guessBuckets = "latchkey/v1/guess-buckets"
     case passwordPepper = "latchkey/v1/password-pepper"
+    case idempotency = "latchkey/v1/idempotency"
     /// Stands in the database: tells whether a file holds the installation's key of its version, and nothing else of it.
     case checkValue = "latchkey/v1/check-value"
 }
@@ -27,6 +28,7 @@ package struct MasterKeys: Sendable {
         let deviceTokens: HMACSHA256Key
         let guessBuckets: HMACSHA256Key
         let passwordPepper: SecretBytes
+        let idempotency: SecretBytes
         let checkValue: [UInt8]
 
         init(_ master: SecretBytes) throws(CryptoError) {
@@ -39,6 +41,7 @@ package struct MasterKeys: Sendable {
             deviceTokens = HMACSHA256Key(try key(.deviceTokens))
             guessBuckets = HMACSHA256Key(try key(.guessBuckets))
             passwordPepper = try key(.passwordPepper)
+            idempotency = try key(.idempotency)
             checkValue = try key(.checkValue, count: MasterKeys.checkValueLength).withBytes { Array($0) }
         }
     }
@@ -112,6 +115,9 @@ package struct MasterKeys: Sendable {
 
     /// nil as above.
     package func passwordPepper(version: Int16) -> SecretBytes? { derived[version]?.passwordPepper }
+
+    /// nil as above.
+    package func idempotencySecret(version: Int16) -> SecretBytes? { derived[version]?.idempotency }
 
     /// Of the lowest version: while a new master key is brought to the nodes one by one, all count in the same buckets.
     package var guessBucketKey: HMACSHA256Key? {

@@ -21,6 +21,13 @@ enum SigningKeySQL {
         RETURNING version, pg_notify('latchkey_revocations', '') IS NULL AS notified
         """
 
+    /// The lost history may have raised it further than this one's. Unix seconds outrun that, one change at a time: whoever
+    /// remembers a version of it reads the ring anew.
+    static let raiseVersionBeyondLoss: Query = """
+        UPDATE key_ring SET version = GREATEST(version + 1, floor(extract(epoch FROM clock_timestamp()))::bigint)
+        RETURNING version, pg_notify('latchkey_revocations', '') IS NULL AS notified
+        """
+
     static func insert(_ key: NewSigningKey, founding: Bool) -> Query {
         """
         INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, held_by, founding)

@@ -100,7 +100,7 @@ package struct SigningKeys: Sendable {
         return KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
     }
 
-    private func generate(_ algorithm: SignatureAlgorithm, for ring: RingReading) async throws -> NewSigningKey {
+    func generate(_ algorithm: SignatureAlgorithm, for ring: RingReading) async throws -> NewSigningKey {
         let (masterKeys, token) = (masterKeys.keys, try maker(for: ring))
         return try await onOwnThread(within: .seconds(120)) {
             try NewSigningKey(algorithm, under: masterKeys, in: token)

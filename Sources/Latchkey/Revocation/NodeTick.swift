@@ -70,7 +70,7 @@ package struct NodeTick: Service {
         case .another: logger.error("the revocation list has another history than this node knew: it was read anew")
         case .begun:
             logger.error(
-                "the database has another identity (restored, cloned or failed over): the revocation list begins a new epoch"
+                "history was lost (the database was restored, cloned or failed over): every session and token from before is void"
             )
         }
         if let step = reading.step {

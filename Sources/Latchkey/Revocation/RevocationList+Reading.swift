@@ -12,7 +12,7 @@ extension RevocationList {
             case continued
             /// The list is not the one that was read before: it was read from its start.
             case another
-            /// The database is not the one that the list was of: it begins a new epoch.
+            /// The same, and this node has found it out: commits were lost, and a new epoch begins.
             case begun
         }
 
@@ -26,8 +26,8 @@ extension RevocationList {
         package let step: SteadyClock.Step?
         package fileprivate(set) var history: History
         fileprivate let sample: SteadyClock.Sample
-        /// Which of the histories that this node has met.
-        fileprivate let number: Int
+        /// Which of the histories that this node has met: whatever is kept from another one is read anew.
+        package let number: Int
 
         /// What the database's clock read at an earlier instant of the boot clock, or less: it was read before the answer
         /// came.
@@ -41,13 +41,16 @@ extension RevocationList {
     /// Nanoseconds for those behind the first page.
     private static let pagesTimeout: Int64 = 60_000_000_000
     private static let recentPositions = 1024
+    /// How often one reading finds another history, each time because somebody else has begun one meanwhile.
+    private static let mostHistories = 8
 
     /// From one snapshot, in one round trip.
     package func read() async throws(PostgresError) -> Reading {
         try await read(on: database)
     }
 
-    func read(on database: Database) async throws(PostgresError) -> Reading {
+    func read(on database: Database, attempt: Int = 1) async throws(PostgresError) -> Reading {
+        guard attempt <= Self.mostHistories else { throw .unavailable(.unsettled) }
         let begun = BootInstant.now()
         let (known, history) = state.withLock { ($0.position, $0.history) }
         let results = try await database.lease { lease throws(PostgresError) in
@@ -64,19 +67,20 @@ extension RevocationList {
         let position = try FeedPosition(head)
         let continuity = try self.continuity(of: known, with: position, head)
         let inForce = try SettingsInForce(head)
-        let identity = HistoryIdentity.decide(
-            stored: try head.decodeIfPresent("identity", as: String.self).map { HistoryIdentity($0) },
-            present: HistoryIdentity(try head.decode("present_identity")), failover: inForce.failover,
-            standbys: try head.decode("standbys"), continuity: continuity)
-        if identity != .same {
-            try await database.query(RevocationSQL.settle(identity))
-            var reading = try await read(on: database)
-            if identity == .begin { reading.history = .begun }
+        switch try decide(head, continuity, failover: inForce.failover) {
+        case .same: break
+        case .adopt:
+            try await database.query(RevocationSQL.adoptHistory)
+            return try await read(on: database, attempt: attempt + 1)
+        case .begin:
+            try await onLoss(position.epoch)
+            var reading = try await read(on: database, attempt: attempt + 1)
+            reading.history = .begun
             return reading
         }
         if continuity == .broken {
             forget(history)
-            var reading = try await read(on: database)
+            var reading = try await read(on: database, attempt: attempt + 1)
             if reading.history == .continued { reading.history = .another }
             return reading
         }
@@ -95,8 +99,28 @@ extension RevocationList {
             begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
             step: clock.take(sample, settling: inForce.settling), history: .continued, sample: sample,
             number: history)
-        guard move(to: position, of: history) else { return try await read(on: database) }
+        guard move(to: position, of: history) else { return try await read(on: database, attempt: attempt + 1) }
         return reading
+    }
+
+    /// Whose history the head is of. Where nothing has to be done about it, this process goes by it from now on.
+    private func decide(
+        _ head: ResultSet.Row, _ continuity: HistoryIdentity.Continuity, failover: String
+    ) throws(PostgresError) -> HistoryIdentity.Decision {
+        let server = try KnownHistory.Answer(head)
+        // Asked before it was left behind.
+        guard !history.isStale(server) else { throw .unavailable(.unsettled) }
+        let standbys: String = try head.decode("standbys")
+        let decision = HistoryIdentity.decide(
+            stored: server.stored, present: server.present, failover: failover,
+            standbys: standbys.isEmpty ? state.withLock { $0.standbys } : standbys, continuity: continuity)
+        guard decision == .same else { return decision }
+        state.withLock { $0.standbys = standbys }
+        if history.settle(on: server) {
+            database.recheck()
+            pulse.recheck()
+        }
+        return decision
     }
 
     /// Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
@@ -106,16 +130,20 @@ extension RevocationList {
         of known: FeedPosition?, with position: FeedPosition, _ head: ResultSet.Row
     ) throws(PostgresError) -> HistoryIdentity.Continuity {
         guard let known else { return .continued }
-        let digest = try head.decodeIfPresent("known_digest", as: Bytes.self)
+        guard known.epoch == position.epoch else { return .broken }
+        guard known.seq <= position.seq else { return .lost }
         // (Behind the beginning of an epoch nothing can have been another, and no batch tells its digest.)
-        let isSame = known.epoch == position.epoch && known.seq <= position.seq && (known.seq == 0 || known.has(digest))
-        return isSame ? .continued : .broken
+        if known.seq == 0 { return .continued }
+        // Batches keep a day: a node that slept longer knows nothing.
+        guard let digest = try head.decodeIfPresent("known_digest", as: Bytes.self) else { return .broken }
+        return known.has(digest) ? .continued : .lost
     }
 
     /// - Parameter history: who has met another one meanwhile has forgotten already.
     private func forget(_ history: Int) {
         state.withLock { state in
             guard state.history == history else { return }
+            otherHistories.add()
             state.history += 1
             state.position = nil
             state.recent = []

@@ -29,6 +29,8 @@ package final class RevocationList: RevocationLookup {
         var overdueSlots = 0
         /// Positions that were read lately, the latest last.
         var recent: [FeedPosition] = []
+        /// The primary's `synchronous_standby_names`, where it had some. Who takes over from it may not have been told yet.
+        var standbys = ""
 
         mutating func apply(_ entry: KeyEntry) {
             guard latestKeyEntries.admits(entry) else { return }
@@ -46,12 +48,23 @@ package final class RevocationList: RevocationLookup {
     /// For the tick alone: what it needs is never queued behind requests.
     let pulse: Database
     package let clock: NodeClock
+    let history: KnownHistory
+    let onLoss: OnLoss
     let state = Mutex(State())
 
-    package init(_ database: Database, pulse: Database, clock: NodeClock) {
+    /// Makes what was handed out by the history of that epoch void, and begins another epoch. It lives above this room: it
+    /// takes the keys, too. Nothing where it was done meanwhile.
+    package typealias OnLoss = @Sendable (_ epoch: UniqueID) async throws(PostgresError) -> Void
+
+    package init(
+        _ database: Database, pulse: Database, clock: NodeClock, history: KnownHistory = KnownHistory(),
+        onLoss: @escaping OnLoss = { _ throws(PostgresError) in throw .unavailable(.unsettled) }
+    ) {
         self.database = database
         self.pulse = pulse
         self.clock = clock
+        self.history = history
+        self.onLoss = onLoss
     }
 
     package var position: FeedPosition? { state.withLock { $0.position } }
@@ -59,6 +72,9 @@ package final class RevocationList: RevocationLookup {
     /// Entries that this node itself has appended, once they were committed.
     package let appended = CounterFamily<RevocationEntry.Kind>()
     package let appendedKeys = CounterFamily<KeyEntry.Kind>()
+
+    /// Other histories of the list that this node has met.
+    package let otherHistories = Counter()
 
     /// Ticks that came so late that the node was stale meanwhile.
     package let late = Counter()

@@ -99,10 +99,14 @@ package enum SessionSQL {
         FROM sessions
         """
 
+    /// The fence keeps what was lost from being refreshed; its rows are no sessions either.
+    private static let isOfThisHistory: StaticString = "auth_time > (SELECT history_from FROM installation)"
+
     static func sessions(of user: UserID, after sid: UniqueID?, limit: Int64) -> Query {
         """
         \(literal: summary)
         WHERE user_id = \(user.id) AND ended_at IS NULL AND idle_until > clock_timestamp()
+          AND \(literal: isOfThisHistory)
           AND (\(sid) IS NULL OR sid > \(sid))
         ORDER BY sid LIMIT \(limit)
         """
@@ -123,11 +127,15 @@ package enum SessionSQL {
         SELECT count(*) AS count, max(idle_until) AS until
         FROM sessions
         WHERE ended_at IS NULL AND idle_until > clock_timestamp() AND (\(bound) IS NULL OR sid < \(bound))
+          AND \(literal: isOfThisHistory)
         """
     }
 
     static func session(_ sid: UniqueID) -> Query {
-        "\(literal: summary) WHERE sid = \(sid) AND ended_at IS NULL AND idle_until > clock_timestamp()"
+        """
+        \(literal: summary)
+        WHERE sid = \(sid) AND ended_at IS NULL AND idle_until > clock_timestamp() AND \(literal: isOfThisHistory)
+        """
     }
 }
 

@@ -14,10 +14,12 @@ package enum Registration: String, Sendable, CaseIterable {
 package struct RegistrationRoutes: Sendable {
     private let users: Users
     private let registration: Registration
+    private let idempotency: Idempotency
 
-    package init(_ users: Users, registration: Registration) {
+    package init(_ users: Users, registration: Registration, idempotency: Idempotency) {
         self.users = users
         self.registration = registration
+        self.idempotency = idempotency
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
@@ -26,8 +28,13 @@ package struct RegistrationRoutes: Sendable {
             let origin = context.origin
             return try await request.whileCallerWaits(on: context) { request in
                 let body = try await JSONBody(request)
-                let user = try await Self.register(body, passwordIs: .required, users, origin: origin)
-                return Response.created(user.json, location: "/account", caching: .noStore)
+                return try await idempotency.answer(
+                    to: request, body, from: origin.actor, route: "POST /auth/register"
+                ) { (user: User) in
+                    CreatedAnswer(user.json, location: "/account")
+                } _: { once in
+                    try await Self.register(body, passwordIs: .required, users, origin: origin, once: once)
+                }
             }
         }
     }
@@ -36,7 +43,8 @@ package struct RegistrationRoutes: Sendable {
 
     /// Shared with administrators, who may leave the password out.
     package static func register(
-        _ body: JSONBody, passwordIs presence: PasswordPresence, _ users: Users, origin: Origin
+        _ body: JSONBody, passwordIs presence: PasswordPresence, _ users: Users, origin: Origin,
+        once: Once<User>? = nil
     ) async throws -> User {
         let name = try body.string("username")
         let password: String? =
@@ -46,7 +54,8 @@ package struct RegistrationRoutes: Sendable {
             }
         let email = try body.optionalString("email")
         return try await users.register(
-            try username(name), try password.map(newPassword), email: try email.map(emailAddress), origin: origin)
+            try username(name), try password.map(newPassword), email: try email.map(emailAddress), origin: origin,
+            once: once)
     }
 
     package static func username(_ text: String) throws(Rejection) -> Username {

@@ -24,15 +24,20 @@ package struct Roles: Sendable {
         return roles
     }
 
-    package func create(_ name: String, scopes: [String], origin: Origin) async throws {
+    /// - Throws: `Rejection.conflict` where there is one of that name, `.invalidField`.
+    @discardableResult
+    package func create(
+        _ name: String, scopes: [String], origin: Origin, once: Once<Role>? = nil
+    ) async throws -> Role {
         for scope in scopes where Scope(scope) == nil {
             throw Rejection.invalidField("scopes", reason: "a scope is 1 to 128 printable ASCII characters, no quotes")
         }
+        let statements = [
+            UserSQL.createRole(name, scopes), Event.roleCreated(role: name, scopes: scopes).row(origin),
+        ]
         do {
-            try await database.batch([
-                UserSQL.createRole(name, scopes), Event.roleCreated(role: name, scopes: scopes).row(origin),
-            ])
-        } catch {
+            return try await database.create(statements, once) { _ in Role(name: name, scopes: scopes, holders: 0) }
+        } catch let error as PostgresError {
             switch error.constraint {
             case "roles_pkey":
                 throw Rejection.conflict(code: "role-exists", detail: "A role of that name exists already.")

@@ -44,6 +44,8 @@ package enum UserSQL {
         "\(credentials(clientID: clientID)) WHERE id = \(id.id)"
     }
 
+    static func lock(_ id: UserID) -> Query { "SELECT id FROM users WHERE id = \(id.id) FOR NO KEY UPDATE" }
+
     static func user(_ id: UserID) -> Query {
         """
         SELECT \(literal: columns), \(literal: rolesOfUserID)

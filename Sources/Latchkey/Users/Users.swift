@@ -17,14 +17,16 @@ package struct Users: Sendable {
     /// A new account with its roles, or nothing of it. The hash is computed before a connection is taken.
     /// - Throws: `Rejection.usernameTaken`, `.notFound` for a role, `.overloaded`.
     package func register(
-        _ username: Username, _ password: Password?, email: EmailAddress?, roles: [String] = [], origin: Origin
+        _ username: Username, _ password: Password?, email: EmailAddress?, roles: [String] = [], origin: Origin,
+        once: Once<User>? = nil
     ) async throws -> User {
         let phc: PHCString? = if let password { try await hash(password) } else { nil }
-        return try await insert(username, phc, email: email, roles: roles, origin: origin)
+        return try await insert(username, phc, email: email, roles: roles, origin: origin, once: once)
     }
 
     func insert(
-        _ username: Username, _ phc: PHCString?, email: EmailAddress?, roles: [String], origin: Origin
+        _ username: Username, _ phc: PHCString?, email: EmailAddress?, roles: [String], origin: Origin,
+        once: Once<User>? = nil
     ) async throws -> User {
         let id = Self.newID()
         var statements = [
@@ -36,16 +38,24 @@ package struct Users: Sendable {
             statements.append(Event.roleGranted(user: id.text, role: role).row(origin))
         }
         statements.append(UserSQL.user(id))
-        do throws(PostgresError) {
-            let results = try await database.batch(statements)
-            return try User(results[statements.count - 1].one())
-        } catch {
+        do {
+            return try await database.create(statements, once) { results in try User(results[results.count - 1].one()) }
+        } catch let error as PostgresError {
             switch error.constraint {
             case "users_username_is_unique": throw Rejection.usernameTaken
             case "user_roles_role_fkey": throw Rejection.notFound(what: "role")
-            default: throw error
+            default:
+                // Its id is nobody else's: where it is there, this is what was committed.
+                if error == .unknownOutcome, let user = try? await found(id) { return user }
+                throw error
             }
         }
+    }
+
+    /// The lock makes the commit a write: it comes behind the one whose answer was lost.
+    private func found(_ id: UserID) async throws(PostgresError) -> User? {
+        guard let row = try await database.batch([UserSQL.lock(id), UserSQL.user(id)])[1].first else { return nil }
+        return try User(row)
     }
 
     static func newID() -> UserID {

@@ -7,7 +7,8 @@ import Testing
 struct FolderTests {
     /// From bottom to top. Those on one floor may use each other only as `sideways` says.
     private static let floors: [[String]] = [
-        ["Schema", "Events", "Metrics", "HTTP"], ["Revocation"], ["Keys", "Users", "Clients"], ["Tokens", "Guesses"],
+        ["Schema", "Events", "Metrics", "HTTP"], ["Revocation", "Idempotency"], ["Keys", "Users", "Clients"],
+        ["Tokens", "Guesses"],
         ["Sessions"], ["OAuth"], ["Feed"], ["Administration"], ["Operations"], [""],
     ]
 
@@ -66,7 +67,8 @@ struct FolderTests {
         "clients": "Clients", "sessions": "Sessions", "key_ring": "Keys", "signing_keys": "Keys",
         "master_keys": "Keys",
         "verifiers": "Keys", "minted_tokens": "Keys",
-        "audit_events": "Events", "feed_key": "Feed", "guess_buckets": "Guesses", "guess_devices": "Guesses",
+        "idempotency_keys": "Idempotency", "audit_events": "Events", "feed_key": "Feed", "guess_buckets": "Guesses",
+        "guess_devices": "Guesses",
     ]
 
     /// The functions of the migrations, each with the tables that it, or one made before it that it calls, writes.

@@ -30,6 +30,9 @@ struct OtherHistoryTests {
                 "UPDATE feed_head SET seq = seq + 1, digest = sha256('further')",
             ])
             #expect(try await becomesTrue { try await it.node.get("/account", bearer: tokens.access).status == 401 })
+            // That was lost commits: the key that signed is refused, and another standby takes its successor's place.
+            let standbys: Query = "SELECT kid FROM signing_keys WHERE activates_at IS NULL AND compromised_at IS NULL"
+            #expect(try await becomesTrue { try await it.database.query(standbys).count == 2 })
         }
     }
 }
