@@ -2,6 +2,7 @@
 transaction in another database, a crash of PostgreSQL, a restored backup. At the end of each part every follower's set
 is the database's."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -150,7 +151,7 @@ class Followers:
 
 
 def position(url):
-    with http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=10) as connection:
+    with contextlib.closing(http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=10)) as connection:
         connection.request("GET", "/revocations?nonce=gaps", headers={"Accept": "application/json"})
         return json.loads(connection.getresponse().read())["position"]
 
@@ -232,7 +233,8 @@ def gaps(options, progress):
             old = position(site.urls[0])
             site.cluster.stop("fast")
             site.cluster.make()
-            psql(site.cluster.database, "--file", dump)
+            # At once, or a node might meet half of it.
+            psql(site.cluster.database, "--single-transaction", "--file", dump)
             restored = time.time()
             for number in range(3):
                 site.wait(number, 30)

@@ -72,7 +72,7 @@ def main():
         word, _, rest = line.strip().partition(" ")
         for follower in followers:
             with follower.turn:
-                follower.target = rest if word == "target" else None
+                follower.target, follower.reached = rest if word == "target" else None, None
                 follower.turn.notify_all()
         if word != "target":
             continue

@@ -2,6 +2,7 @@ import ArgumentParser
 import AsyncHTTPClient
 import Foundation
 import NIOCore
+import NIOHTTP1
 
 /// How soon followers of the stream hear of a revocation, counted from its answer, while revocations run at a given rate.
 struct FeedCommand: AsyncParsableCommand {

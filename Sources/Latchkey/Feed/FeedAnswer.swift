@@ -38,14 +38,21 @@ struct FeedAnswer: Sendable {
         }
     }
 
+    /// Octets of a long message that are written at once.
+    private static let mostAtOnce = 128 << 10
+
     func write(to writer: inout any ResponseBodyWriter) async throws {
-        try await writer.write(ByteBuffer(bytes: form.start(signed)))
+        var buffer = ByteBuffer(bytes: form.start(signed))
         var place = FeedForm.Place.first
         for piece in entries.pieces {
-            try await writer.write(ByteBuffer(bytes: form.piece(piece, place)))
+            buffer.writeBytes(form.piece(piece, place))
             place = .further
+            guard buffer.readableBytes >= Self.mostAtOnce else { continue }
+            try await writer.write(buffer)
+            buffer = ByteBuffer()
         }
-        try await writer.write(ByteBuffer(bytes: form.end(signed)))
+        buffer.writeBytes(form.end(signed))
+        try await writer.write(buffer)
     }
 
     /// What is new in each message is short, and mostly a signature: stored as it is.

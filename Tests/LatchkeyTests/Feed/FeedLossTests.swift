@@ -1,3 +1,4 @@
+import EmbeddedPostgres
 import JOSE
 import LatchkeyTesting
 import LibCrypto

@@ -68,6 +68,7 @@ struct FeedStreamTests {
             let second = try await it.node.logIn("alice")
             #expect(try await it.node.revoke(second.refresh).status == 200)
             for node in it.nodes {
+                #expect(await becomesTrue { node.installation.revocations.position?.seq == 2 })
                 for (query, headers) in [
                     ("?nonce=n", [("last-event-id", position)]), ("?after=\(position)&nonce=n", []),
                     // The header counts.

@@ -109,7 +109,7 @@ struct RevokedIDsTests {
         #expect(ids.count == 2)
         ids.beginHistory()
         #expect(ids.contains(read) && ids.contains(unread) && ids.present.log.count == 0)
-        ids.read(lost: Self.entry(.init(high: 1, low: 2), expires: .max))
+        ids.read(lost: Self.entry(.init(high: 1, low: 2), expires: 1 << 40))
         _ = ids.removeExpired(now: 100)
         #expect(!ids.contains(read) && !ids.contains(unread) && ids.contains(.init(high: 1, low: 2)))
     }
