@@ -110,16 +110,19 @@ class Storm:
     def regret(self):
         session = Psql(self.database)
         while not self.is_over.is_set():
-            answer = session.ask(REGRET.format(seconds=random.choice([0, 0.005, 0.02])))
-            while answer not in ("regretted", ""):
-                answer = session.process.stdout.readline().strip()
+            try:
+                answer = session.ask(REGRET.format(seconds=random.choice([0, 0.002, 0.01])))
+                while answer not in ("regretted", ""):
+                    answer = session.process.stdout.readline().strip()
+            except BrokenPipeError:
+                answer = ""
             if answer == "":  # PostgreSQL was stopped.
-                if session.process.poll() is not None:
-                    session = Psql(self.database)
+                session.end()
                 time.sleep(0.2)
+                session = Psql(self.database)
                 continue
             self.regretted += 1
-            time.sleep(random.random() * 0.05)
+            time.sleep(random.random() * 0.5)
         session.end()
 
 

@@ -9,6 +9,7 @@ off again.
 """
 
 import json
+import logging
 import os
 import random
 import sys
@@ -64,6 +65,7 @@ class Restless(threading.Thread):
 
 
 def main():
+    logging.disable()  # What it meets is what it is for.
     folder, count, urls = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     followers = [Restless(number, urls) for number in range(count)]
     for follower in followers:

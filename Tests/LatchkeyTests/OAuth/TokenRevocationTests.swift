@@ -132,7 +132,9 @@ struct TokenRevocationTests {
                 }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
-            #expect(Set(positions.compactMap { $0.split(separator: ".").last.flatMap { Int($0) } }) == Set(1...60))
+            #expect(
+                Set(positions.compactMap { $0.split(separator: ".").dropFirst().first.flatMap { Int($0) } })
+                    == Set(1...60))
             for node in it.nodes {
                 #expect(await becomesTrue { node.installation.revocations.position?.seq == 60 })
                 #expect(node.installation.revocations.count == 60)
