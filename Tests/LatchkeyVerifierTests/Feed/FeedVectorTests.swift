@@ -112,11 +112,6 @@ struct FeedVectorTests {
     private static func take(
         _ events: [ServerSentEvent], into set: FollowedSet, _ verifier: FeedVerifier
     ) async throws {
-        let clocks = Clocks {
-            // What comes later is read later: nothing that lies ahead is claimed.
-            let passed: Int64 = set.follower.position == nil ? 0 : 1_100
-            return ClockReading(boot: (70_000 + passed) * 1_000_000, wall: 1_800_000_000_000 + passed)
-        }
         var staged = StagedEntries()
         for event in events {
             switch try FeedEvent(event) {
@@ -126,8 +121,12 @@ struct FeedVectorTests {
             case .message(let signature, let entries):
                 for entry in entries { try staged.append(entry) }
                 staged.digest(FeedForge.octets(entries)[...])
-                let request = FollowerState.Request(nonce: "bm9uY2U", sentAt: clocks.read())
                 let isFirst = set.follower.position == nil
+                // What comes later is read later: nothing that lies ahead is claimed.
+                let passed: Int64 = isFirst ? 0 : 1_100
+                let now = ClockReading(boot: (70_000 + passed) * 1_000_000, wall: 1_800_000_000_000 + passed)
+                let clocks = Clocks { now }
+                let request = FollowerState.Request(nonce: "bm9uY2U", sentAt: now)
                 try await set.take(
                     try verifier.verify(signature, over: staged), staged, answering: isFirst ? request : nil,
                     clocks: clocks)
