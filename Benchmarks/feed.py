@@ -31,6 +31,14 @@ def progress(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
+class Told(list):
+    """Rows that are told as they come: what follows may take long."""
+
+    def append(self, row):
+        super().append(row)
+        progress("    " + (row if isinstance(row, str) else " | ".join(map(str, row))))
+
+
 def percentile(values, percent):
     values = sorted(values)
     return values[min(len(values) - 1, len(values) * percent // 100)]
@@ -89,7 +97,7 @@ def followed(options, service, urls, count, followers=50):
 
 
 def latency(options):
-    rows = []
+    rows = Told()
     with Service(options.binary) as service:
         other, _ = service.attach()
         progress(f"latency: {options.revokes:,} revocations, each asked about at once on its own node")
@@ -152,7 +160,7 @@ COMMIT;
 
 SPENT = """
 INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
-SELECT (floor(extract(epoch FROM now()) / ceil((longest_access_token + 300) / 8.0))::bigint + {ahead}) % 16, 0, 1,
+SELECT (floor(extract(epoch FROM now()) / ceil((longest_access_token + 300) / 8.0))::bigint + {ahead}) % 16, -number, 1,
        gen_random_uuid(), now() - interval '1 hour'
 FROM installation, generate_series(1, {count}) number;
 SELECT (floor(extract(epoch FROM now()) / ceil((longest_access_token + 300) / 8.0))::bigint + {ahead}) % 16
@@ -191,7 +199,7 @@ def fetch(url, headers):
 
 
 def size(options):
-    count, rows, notes = options.entries, [], []
+    count, rows, notes = options.entries, Told(), Told()
     with Service(options.binary, ACCESS_TOKEN_TTL=86_400) as service:
         database = service.state()["database"]
         empty_url, empty_start = service.attach()
@@ -227,7 +235,7 @@ def size(options):
 
         progress("size: whole lists")
         lists = [("binary, the first", BINARY), ("binary, another", BINARY), ("JSON", {"Accept": "application/json"})]
-        shown = []
+        shown = Told()
         for title, headers in lists:
             first, whole, octets = fetch(url, headers)
             shown.append([title, f"{first:.2f}", f"{whole:.2f}", f"{octets / MIB:,.0f}", f"{resident(node.pid):,.0f}"])
