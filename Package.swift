@@ -48,6 +48,8 @@ let package = Package(
         .systemLibrary(name: "CPKCS11", providers: [.apt(["libp11-kit-dev"])]),
         .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
 
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
         // Floor 1: one home for each C library.
         .target(name: "LibCrypto", dependencies: ["CLibCrypto"], swiftSettings: settings),
         .target(name: "PKCS11", dependencies: ["CPKCS11", "LibCrypto"], swiftSettings: settings),
@@ -74,7 +76,7 @@ let package = Package(
         .target(
             name: "Latchkey",
             dependencies: [
-                "CArgon2", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird",
+                "CArgon2", "CZlib", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird",
                 httpTypes,
                 hummingbird, logging, serviceLifecycle,
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -138,7 +140,7 @@ let package = Package(
         .testTarget(
             name: "LatchkeyTests",
             dependencies: [
-                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto",
+                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto", "CZlib",
                 "LatchkeyVerifier", httpClient, httpTypes, hummingbird, logging,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),

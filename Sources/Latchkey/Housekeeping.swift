@@ -32,6 +32,7 @@ struct Housekeeping: Service {
                     _ = try await sessions.emptySpentSlot()
                     try await entries.forgetOld()
                     try await installation.guesses.keepHouse()
+                    try await installation.indices.forgetDead()
                 } catch {
                     if Task.isCancelled { return }
                     let text = (error as? PostgresError)?.description ?? "\(type(of: error))"

@@ -17,6 +17,8 @@ package struct Installation: Sendable {
     package let resealing: Resealing
     package let clock: NodeClock
     package let revocations: RevocationList
+    package let indices: StatusIndices
+    package let statusLists: StatusLists
     package let feed: RevocationFeed
     package let ring: KeyRing
     package let signingKeys: SigningKeys
@@ -55,19 +57,24 @@ package struct Installation: Sendable {
         resealing = Resealing(database, masterKeys: masterKeys)
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
+        // Lists live as long as the tokens of the sessions in them.
+        indices = StatusIndices(database, sessionLife: settings.session.maxTTL + settings.accessTokenTTL)
         feed = RevocationFeed(
             revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keyPolicy,
             algorithm: settings.signingAlgorithm, clock: clock, token: token, logger: logger)
+        statusLists = StatusLists(
+            revocations, indices: indices, ring: ring, issuer: settings.issuer, lifetime: settings.accessTokenTTL,
+            settings: settings.statusList)
         let clients = Clients(
             database,
             keys: ClientSecretKeys(current: { masterKeys.keys.current }) { version in
                 let keys = masterKeys.keys
                 if let key = keys.clientSecretKey(version: version) { return .held(key) }
                 return keys.isVoid(version) ? .retired : .unknown
-            })
+            }, indices: indices)
         self.clients = clients
         let possible = settings.signingAlgorithms
         signingKeys = SigningKeys(
@@ -89,13 +96,14 @@ package struct Installation: Sendable {
         roles = Roles(database)
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
-            ring: ring, use: keyUse, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL)
+            ring: ring, use: keyUse, threads: signing, issuer: settings.issuer, lifetime: settings.accessTokenTTL,
+            statusLists: settings.statusListAddresses)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)
         sessions = Sessions(
             database, users: users, guesses: guesses, masterKeys: masterKeys, issuer: issuer, revocations: revocations,
-            upgrades: upgrades, policy: settings.session, audience: settings.audience,
+            indices: indices, upgrades: upgrades, policy: settings.session, audience: settings.audience,
             resources: settings.resources, logger: logger)
         judge = TokenJudge(
             ring: ring, revocations: revocations, clock: clock, issuer: settings.issuer,

@@ -38,6 +38,7 @@ package struct Settings: Sendable {
     package var token: TokenSettings?
     package var registration: Registration
     package var feed: FeedSettings
+    package var statusList: StatusListSettings
     package var logLevel: Logger.Level
 
     /// By which this process decides on keys.
@@ -56,6 +57,11 @@ package struct Settings: Sendable {
 }
 
 extension Settings {
+    /// nil: tokens do not name their bit, and no list is served.
+    package var statusListAddresses: StatusListAddresses? {
+        statusList.choice == .on ? StatusListAddresses(issuer: issuer) : nil
+    }
+
     package var masterKeySource: MasterKeySource {
         masterKeyDescriptor.map { .descriptor($0) } ?? .folder(keysDirectory)
     }

@@ -110,12 +110,20 @@ package struct SettingsReader {
             feed: FeedSettings(
                 access: choice("feed.access", default: .everyone, of: FeedAccess.allCases),
                 followers: Int(int("feed.followers", default: 4096, in: 0...1_000_000))),
+            statusList: StatusListSettings(
+                choice: choice("status.list", default: .off, of: StatusListChoice.allCases),
+                ttl: seconds("status.listTtl", default: 60, in: 1...86_400)),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
         if settings.token != nil, !SecurityToken.algorithms.contains(settings.signingAlgorithm) {
             problems.append(
                 "LATCHKEY_SIGNING_ALGORITHM is \(settings.signingAlgorithm.rawValue): a PKCS #11 token makes no such keys"
             )
+        }
+        if settings.statusList.choice == .on, settings.statusList.ttl > settings.accessTokenTTL {
+            problems.append(
+                "LATCHKEY_STATUS_LIST_TTL is \(settings.statusList.ttl): it must be at most LATCHKEY_ACCESS_TOKEN_TTL "
+                    + "\(settings.accessTokenTTL), or a revoked token would expire before a verifier asks again")
         }
         let keys = settings.keyPolicy
         if keys.publishLead < keys.shortestLead {

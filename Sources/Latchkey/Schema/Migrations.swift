@@ -17,5 +17,6 @@ package enum Migrations {
         Migration(name: "0012_add_algorithms_and_tokens", bytes: PackageResources._012_add_algorithms_and_tokens_sql),
         Migration(name: "0013_create_master_keys", bytes: PackageResources._013_create_master_keys_sql),
         Migration(name: "0014_add_the_feed", bytes: PackageResources._014_add_the_feed_sql),
+        Migration(name: "0015_create_status_lists", bytes: PackageResources._015_create_status_lists_sql),
     ]
 }

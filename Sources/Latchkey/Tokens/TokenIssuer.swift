@@ -43,13 +43,19 @@ package struct TokenIssuer: Sendable {
     private let issuer: String
     /// Seconds.
     package let lifetime: Int64
+    /// nil: tokens do not name their bit.
+    private let statusLists: StatusListAddresses?
 
-    package init(ring: KeyRing, use: KeyUse, threads: SigningThreads, issuer: String, lifetime: Int64) {
+    package init(
+        ring: KeyRing, use: KeyUse, threads: SigningThreads, issuer: String, lifetime: Int64,
+        statusLists: StatusListAddresses?
+    ) {
         self.ring = ring
         self.use = use
         self.threads = threads
         self.issuer = issuer
         self.lifetime = lifetime
+        self.statusLists = statusLists
     }
 
     /// `iat` is the statement's instant, rounded down, and `exp` follows from it however late this signs: a node that is
@@ -63,7 +69,8 @@ package struct TokenIssuer: Sendable {
             tokenID: .version7(
                 millisecondsSince1970: grant.issuedAt.milliseconds, random: SecureRandom.bytes(10)),
             clientID: grant.clientID, sessionID: grant.sessionID,
-            authenticatedAt: grant.authenticatedAt?.seconds, scopes: grant.scopes, roles: grant.roles)
+            authenticatedAt: grant.authenticatedAt?.seconds, scopes: grant.scopes, roles: grant.roles,
+            status: status(of: grant))
         let header = JSONWebSignature.header(algorithm: key.algorithm, keyID: kid, type: AccessTokenClaims.type)
         let input = JSONWebSignature.signingInput(header: header, payload: claims.encoded())
         do {
@@ -76,5 +83,10 @@ package struct TokenIssuer: Sendable {
             // The key's token does not answer this node; another node may reach it.
             throw Rejection.unavailable(retryAfter: 1)
         }
+    }
+
+    private func status(of grant: Grant) -> StatusListReference? {
+        guard let statusLists, let status = grant.sessionID.flatMap({ StatusIndex(of: $0) }) else { return nil }
+        return StatusListReference(index: status.index, uri: statusLists.uri(of: status.list))
     }
 }
