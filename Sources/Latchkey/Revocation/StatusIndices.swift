@@ -36,18 +36,19 @@ package final class StatusIndices: Sendable {
     }
 
     /// The id of a session that is born at `now`.
-    package func sessionID(bornAt now: Instant) async throws(PostgresError) -> UniqueID {
+    package func sessionID(
+        bornAt now: Instant, at boot: BootInstant = .now()
+    ) async throws(PostgresError) -> UniqueID {
         let status: StatusIndex
-        if let held = take() {
+        if let held = take(at: boot) {
             status = held
         } else {
-            let leasedAt = BootInstant.now()
             let life = sessionLife + Self.blockLife / 1_000_000_000 + Self.margin
             let lease = try StatusLease(
                 try await database.query(StatusIndexSQL.lease(.sessions, Self.blockSize, life: life)).one())
             var block = Block(
                 list: lease.list, order: IndexOrder(seed: lease.seed), next: lease.first,
-                end: lease.first + UInt32(Self.blockSize), leasedAt: leasedAt)
+                end: lease.first + UInt32(Self.blockSize), leasedAt: boot)
             status = block.status
             block.next += 1
             let rest = block
@@ -60,9 +61,8 @@ package final class StatusIndices: Sendable {
     /// Seconds for a birth that takes its time, for clocks and for leeways.
     private static let margin: Int64 = 3600
 
-    private func take() -> StatusIndex? {
-        let now = BootInstant.now()
-        return blocks.withLock { blocks in
+    private func take(at now: BootInstant) -> StatusIndex? {
+        blocks.withLock { blocks in
             blocks.removeAll { $0.next == $0.end || now - $0.leasedAt >= Self.blockLife }
             guard !blocks.isEmpty else { return nil }
             defer { blocks[0].next += 1 }
