@@ -1,6 +1,7 @@
 import Foundation
 import JOSE
 import LibCrypto
+import NIOCore
 import Postgres
 import Synchronization
 

@@ -24,7 +24,7 @@ struct ReceivedStatusList: Sendable {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         try #require(parts.count == 3, sourceLocation: sourceLocation)
         let short = parts[0] + ".e30." + parts[2]
-        header = try JSONWebSignature(parsing: Array(short.utf8))
+        let header = try JSONWebSignature(parsing: Array(short.utf8))
         try #require(header.hasType("statuslist+jwt"), sourceLocation: sourceLocation)
         let keys = try #require(try await node.get("/.well-known/jwks.json").json["keys"]?.array)
         let key = try #require(try keys.map { try JSONWebKey($0) }.first { $0.keyID == header.keyID }).publicKey
@@ -32,9 +32,11 @@ struct ReceivedStatusList: Sendable {
         try #require(
             key.verify(header.signature, of: Array((parts[0] + "." + parts[1]).utf8)), sourceLocation: sourceLocation)
         let payload = try #require(Base64URL.decode(parts[1].utf8))
-        claims = try #require(try JSONValue.parse(payload).object)
+        let claims = try #require(try JSONValue.parse(payload).object)
         let list = try #require(claims["status_list"]?.object)
         try #require(list["bits"]?.int == 1, sourceLocation: sourceLocation)
+        self.header = header
+        self.claims = claims
         bits = try Self.inflated(list["lst"]?.string ?? "")
     }
 
@@ -52,7 +54,7 @@ struct ReceivedStatusList: Sendable {
     /// nil where the index is out of bounds: no statement can be made.
     func isSet(_ index: Int64) -> Bool? {
         guard 0..<Int64(bits.count * 8) ~= index else { return nil }
-        return bits[Int(index / 8)] >> UInt8(index % 8) & 1 == 1
+        return bits[Int(index / 8)] & (1 << UInt8(index % 8)) != 0
     }
 
     var count: Int { bits.reduce(0) { $0 + $1.nonzeroBitCount } }

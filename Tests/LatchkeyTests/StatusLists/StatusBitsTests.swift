@@ -8,7 +8,8 @@ import Testing
 @Suite("The bits that are set")
 struct StatusBitsTests {
     private static let epoch = UniqueID.version7(millisecondsSince1970: 1, random: [UInt8](repeating: 1, count: 10))
-    private static let (one, two) = (StatusListID(1), StatusListID(2))
+    private static let one = StatusListID(1)
+    private static let two = StatusListID(2)
     private static let boot = BootInstant(nanoseconds: 1_000_000_000)
 
     private static func sid(_ list: StatusListID, _ index: UInt32) -> UniqueID {
