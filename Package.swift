@@ -75,7 +75,8 @@ let package = Package(
         .target(
             name: "Latchkey",
             dependencies: [
-                "CArgon2", "CZlib", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird",
+                "CArgon2", "CZlib", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier",
+                "LatchkeyHummingbird",
                 httpTypes,
                 hummingbird, logging, serviceLifecycle,
                 .product(name: "HummingbirdCore", package: "hummingbird"),

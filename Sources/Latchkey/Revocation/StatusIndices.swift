@@ -13,7 +13,7 @@ package final class StatusIndices: Sendable {
     /// Numbers that a node leases at once for sessions.
     static let blockSize: Int64 = 1024
     /// Nanoseconds after which what is left of a block is dropped: the life of its list is reckoned from the lease.
-    static let blockLife: Int64 = 3_600_000_000_000
+    static let blockLife: Int64 = 86_400_000_000_000
 
     private struct Block {
         let list: StatusListID

@@ -61,7 +61,9 @@ struct DeathTests {
         switch death {
         case .session(let ending):
             let ground = try await Ending.scene(it, administrator: try await Ending.administrator(it))
-            return try scene(ground.victim, .id(try ground.victim.sid)) { try await ending.perform(ground, on: it.node) }
+            return try scene(ground.victim, .id(try ground.victim.sid)) {
+                try await ending.perform(ground, on: it.node)
+            }
         case .client(let ending):
             let administrator = try await it.node.administrator()
             let client = try await it.node.newClient(

@@ -28,7 +28,7 @@ struct DiscoveryTests {
                     let path = String(url.dropFirst(issuer.count))
                     let status =
                         ["jwks_uri", "latchkey_revocations_endpoint", "status_list_aggregation_endpoint"]
-                        .contains(member.name)
+                            .contains(member.name)
                         ? try await it.node.get(path).status : try await it.node.form(path, []).status
                     #expect([200, 400, 401].contains(status), "\(member.name) \(status)")
                 }

@@ -56,7 +56,8 @@ struct StatusIndexTests {
         }
         #expect(StatusListID(0xa).text == "0000000a")
         for text in [
-            "", "a", "0000000A", "000000001", "0x00000a", "+000000a", "-0000001", " 000000a", "0000000g", "0000000\u{661}",
+            "", "a", "0000000A", "000000001", "0x00000a", "+000000a", "-0000001", " 000000a", "0000000g",
+            "0000000\u{661}",
             "aaaa\u{301}",
         ] {
             #expect(StatusListID(text: text) == nil, "\(text)")

@@ -91,7 +91,9 @@ struct StatusListTests {
             let reference = try #require(try Reference(try await it.node.newUser("alice")))
             let path = String(reference.uri.dropFirst(it.settings.issuer.count))
             #expect(try await it.node.get(path).status == 200)
-            for name in ["00000000", "ffffffff", path.suffix(8).uppercased() + "0", "x", "0", "%00", "..%2f", "-0000001"] {
+            for name in [
+                "00000000", "ffffffff", path.suffix(8).uppercased() + "0", "x", "0", "%00", "..%2f", "-0000001",
+            ] {
                 let answer = try await it.node.get("/status-lists/\(name)")
                 #expect(answer.status == 404 && answer["code"] == "not-found", "\(name)")
             }
@@ -130,14 +132,16 @@ struct StatusListTests {
             for node in it.nodes {
                 let document = try await node.get("/.well-known/openid-configuration").json
                 #expect(document["status_list_aggregation_endpoint"]?.string == it.settings.issuer + "/status-lists")
-                #expect(
-                    try await becomesTrue {
-                        let answer = try await node.get("/status-lists")
-                        try #require(answer.status == 200 && answer.header("content-type") == "application/json")
-                        #expect(answer.header("access-control-allow-origin") == "*")
-                        try #require(answer.json.members.count == 1)
-                        return Set(answer.json["status_lists"]?.strings ?? []) == Set(named)
-                    })
+                let first = try await node.get("/status-lists")
+                #expect(first.status == 200 && first.header("content-type") == "application/json")
+                #expect(first.header("access-control-allow-origin") == "*")
+                #expect(first.json.members.count == 1)
+                // Looked for once a second.
+                let areNamed = try await becomesTrue {
+                    let lists = try await node.get("/status-lists").json["status_lists"]?.strings ?? []
+                    return Set(lists) == Set(named) && lists.count == named.count
+                }
+                #expect(areNamed)
             }
         }
     }
