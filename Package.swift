@@ -166,7 +166,7 @@ let package = Package(
         .testTarget(
             name: "LatchkeyTests",
             dependencies: [
-                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto",
+                "Latchkey", "LatchkeyTesting", "EmbeddedPostgres", "PKCS11", "Postgres", "JOSE", "LibCrypto", "CZlib",
                 "LatchkeyVerifier", httpClient, httpTypes, hummingbird, logging,
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),

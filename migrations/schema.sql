@@ -1,5 +1,12 @@
 -- What the migrations make, as `pg_dump --schema-only --no-owner` says it. Never edited: after a new migration run
 -- LATCHKEY_WRITE_SCHEMA=1 swift test --filter SchemaTests
+CREATE FUNCTION public.begin_status_list(wanted smallint) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO status_lists (list, kind, seed)
+    VALUES (
+        ('x' || left(gen_random_uuid()::text, 8))::bit(32)::bigint, wanted, uuid_send(gen_random_uuid()))
+$$;
 CREATE FUNCTION public.give_back_guess_slots(keys bytea[], instants timestamp with time zone[]) RETURNS void
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -55,6 +62,31 @@ CREATE FUNCTION public.history_identity() RETURNS text
         ':', (SELECT system_identifier FROM pg_control_system()),
         left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
         (SELECT oid FROM pg_database WHERE datname = current_database()), 'feed_head'::regclass::oid)
+$$;
+CREATE FUNCTION public.lease_status_indices(wanted smallint, amount bigint, life bigint) RETURNS TABLE(list bigint, seed bytea, first bigint, now timestamp with time zone)
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    present CONSTANT text := history_identity();
+BEGIN
+    IF amount NOT BETWEEN 1 AND 1048576 THEN RAISE 'no list has % bits to lease', amount; END IF;
+    LOOP
+        RETURN QUERY
+        UPDATE status_lists AS l
+        SET next = l.next + amount, identity = present,
+            lives_until = GREATEST(l.lives_until, COALESCE(c.steady + life * interval '1 second', 'infinity'))
+        FROM steady_clock() AS c
+        WHERE l.kind = wanted AND l.is_open AND COALESCE(l.identity, present) = present AND l.next + amount <= 1048576
+        RETURNING l.list, l.seed, l.next - amount, c.raw;
+        IF FOUND THEN RETURN; END IF;
+        -- Of several that come here at once one closes it; the others have waited, find it closed and see the next one.
+        UPDATE status_lists AS l
+        SET is_open = false
+        WHERE l.kind = wanted AND l.is_open
+          AND (COALESCE(l.identity, present) <> present OR l.next + amount > 1048576);
+        IF FOUND THEN PERFORM begin_status_list(wanted); END IF;
+    END LOOP;
+END
 $$;
 CREATE FUNCTION public.steady_clock(OUT raw timestamp with time zone, OUT steady timestamp with time zone, OUT settled timestamp with time zone) RETURNS record
     LANGUAGE sql
@@ -862,6 +894,19 @@ CREATE TABLE public.signing_keys (
     CONSTRAINT signing_keys_in_a_token_are_not_sealed_here CHECK (((held_by = 'database'::text) OR (sealed IS NULL))),
     CONSTRAINT signing_keys_left_in_a_token_are_wiped CHECK (((NOT left_in_token) OR ((sealed IS NULL) AND (held_by = 'database'::text))))
 );
+CREATE TABLE public.status_lists (
+    list bigint NOT NULL,
+    kind smallint NOT NULL,
+    seed bytea NOT NULL,
+    identity text,
+    next bigint DEFAULT 0 NOT NULL,
+    is_open boolean DEFAULT true NOT NULL,
+    lives_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT status_list_has_2_to_the_20_bits CHECK (((next >= 0) AND (next <= 1048576))),
+    CONSTRAINT status_list_has_32_bits CHECK (((list >= 0) AND (list <= '4294967295'::bigint))),
+    CONSTRAINT status_list_kind_is_known CHECK ((kind = ANY (ARRAY[1, 2]))),
+    CONSTRAINT status_list_seed_is_16_bytes CHECK ((octet_length(seed) = 16))
+);
 CREATE TABLE public.user_roles (
     user_id uuid NOT NULL,
     role text NOT NULL COLLATE pg_catalog."C",
@@ -1023,6 +1068,8 @@ ALTER TABLE ONLY public.sessions_15
     ADD CONSTRAINT sessions_15_pkey PRIMARY KEY (slot, rid);
 ALTER TABLE ONLY public.signing_keys
     ADD CONSTRAINT signing_keys_pkey PRIMARY KEY (kid);
+ALTER TABLE ONLY public.status_lists
+    ADD CONSTRAINT status_lists_pkey PRIMARY KEY (list);
 ALTER TABLE ONLY public.user_roles
     ADD CONSTRAINT user_roles_pkey PRIMARY KEY (user_id, role);
 ALTER TABLE ONLY public.users
@@ -1105,6 +1152,7 @@ CREATE INDEX sessions_15_client_id_idx ON public.sessions_15 USING btree (client
 CREATE INDEX sessions_15_sid_idx ON public.sessions_15 USING btree (sid);
 CREATE INDEX sessions_15_user_id_idx ON public.sessions_15 USING btree (user_id);
 CREATE UNIQUE INDEX signing_keys_have_one_last_signer ON public.signing_keys USING btree (algorithm) WHERE ((activates_at IS NOT NULL) AND (retires_at IS NULL));
+CREATE UNIQUE INDEX status_lists_have_one_open ON public.status_lists USING btree (kind) WHERE is_open;
 CREATE INDEX user_roles_by_role ON public.user_roles USING btree (role);
 ALTER INDEX public.revocation_entries_pkey ATTACH PARTITION public.revocation_entries_00_pkey;
 ALTER INDEX public.revocation_entries_by_seq ATTACH PARTITION public.revocation_entries_00_seq_idx;

@@ -45,11 +45,13 @@ package struct AccessTokenClaims: Sendable, Equatable {
     package var scopes: [String]
     /// RFC 9068 §2.2.3.1; none is written as no claim.
     package var roles: [String]
+    /// For verifiers that speak the standard; written and never read: ours follow the feed.
+    package var status: StatusListReference?
 
     package init(
         issuer: String, subject: String, audience: [String], expiresAt: Int64, issuedAt: Int64, tokenID: UniqueID,
         clientID: String, sessionID: UniqueID? = nil, authenticatedAt: Int64? = nil, scopes: [String] = [],
-        roles: [String] = []
+        roles: [String] = [], status: StatusListReference? = nil
     ) {
         self.issuer = issuer
         self.subject = subject
@@ -62,6 +64,7 @@ package struct AccessTokenClaims: Sendable, Equatable {
         self.authenticatedAt = authenticatedAt
         self.scopes = scopes
         self.roles = roles
+        self.status = status
     }
 
     /// The payload of the token.
@@ -79,8 +82,24 @@ package struct AccessTokenClaims: Sendable, Equatable {
             (.scope, scopes.isEmpty ? nil : .string(scopes.joined(separator: " "))),
             (.roles, roles.isEmpty ? nil : .array(roles.map { .string($0) })),
         ]
-        return JSONObject(claims.map { ($0.0.rawValue, $0.1) }).encoded()
+        var payload = JSONObject(claims.map { ($0.0.rawValue, $0.1) })
+        if let status { payload["status"] = status.json }
+        return payload.encoded()
     }
+}
+
+/// Where a verifier finds a token's status: the claim `status` (draft-ietf-oauth-status-list §6.2).
+package struct StatusListReference: Sendable, Equatable {
+    package let index: UInt32
+    /// Of the status list token, which has it as `sub`.
+    package let uri: String
+
+    package init(index: UInt32, uri: String) {
+        self.index = index
+        self.uri = uri
+    }
+
+    var json: JSONValue { ["status_list": ["idx": .integer(Int64(index)), "uri": .string(uri)]] }
 }
 
 extension AccessTokenClaims {

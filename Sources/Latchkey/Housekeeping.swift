@@ -33,6 +33,7 @@ struct Housekeeping: Service {
                     try await entries.forgetOld()
                     try await installation.guesses.keepHouse()
                     try await installation.idempotency.keepHouse()
+                    try await installation.indices.forgetDead()
                 } catch {
                     if Task.isCancelled { return }
                     let text = (error as? PostgresError)?.description ?? "\(type(of: error))"

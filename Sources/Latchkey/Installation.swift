@@ -18,6 +18,8 @@ package struct Installation: Sendable {
     package let resealing: Resealing
     package let clock: NodeClock
     package let revocations: RevocationList
+    package let indices: StatusIndices
+    package let statusLists: StatusLists
     package let feed: RevocationFeed
     package let ring: KeyRing
     package let signingKeys: SigningKeys
@@ -61,6 +63,8 @@ package struct Installation: Sendable {
         masterKeyRing = masterKeys
         resealing = Resealing(database, masterKeys: masterKeys)
         clock = NodeClock()
+        // Lists live as long as the tokens of the sessions in them.
+        indices = StatusIndices(database, sessionLife: settings.session.maxTTL + settings.accessTokenTTL)
         let token = settings.token.map { SecurityToken($0) }
         let ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keyPolicy,
@@ -79,13 +83,16 @@ package struct Installation: Sendable {
         }
         feed = RevocationFeed(
             revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
+        statusLists = StatusLists(
+            revocations, indices: indices, ring: ring, issuer: settings.issuer, lifetime: settings.accessTokenTTL,
+            settings: settings.statusList)
         let clients = Clients(
             database,
             keys: ClientSecretKeys(current: { masterKeys.keys.current }) { version in
                 let keys = masterKeys.keys
                 if let key = keys.clientSecretKey(version: version) { return .held(key) }
                 return keys.isVoid(version) ? .retired : .unknown
-            })
+            }, indices: indices)
         self.clients = clients
         idempotency = Idempotency(
             database,
@@ -115,13 +122,13 @@ package struct Installation: Sendable {
         upgrades = PasswordUpgrades(users, logger: logger)
         let issuer = TokenIssuer(
             ring: ring, use: keyUse, threads: signing, tokenThreads: tokenSigning ?? signing, issuer: settings.issuer,
-            lifetime: settings.accessTokenTTL)
+            lifetime: settings.accessTokenTTL, statusLists: settings.statusListAddresses)
         clientTokens = ClientTokens(
             clients, issuer: issuer, revocations: revocations, audience: settings.audience,
             resources: settings.resources)
         sessions = Sessions(
             database, users: users, guesses: guesses, masterKeys: masterKeys, issuer: issuer, revocations: revocations,
-            upgrades: upgrades, policy: settings.session, audience: settings.audience,
+            indices: indices, upgrades: upgrades, policy: settings.session, audience: settings.audience,
             resources: settings.resources, logger: logger)
         judge = TokenJudge(
             ring: ring, revocations: revocations, clock: clock, issuer: settings.issuer,

@@ -145,7 +145,7 @@ package struct Node: Service {
     private func router(_ traffic: HTTPTraffic) -> Router<LatchkeyRequestContext> {
         let router = routes(counting: traffic)
         router.refuseOtherMethods(
-            heads: .generated, open: Set([JWKSRoutes.path] + DiscoveryRoutes.paths))
+            heads: .generated, open: Set([JWKSRoutes.path] + DiscoveryRoutes.paths + StatusListRoutes.paths))
         return router
     }
 
@@ -157,11 +157,14 @@ package struct Node: Service {
         HealthRoutes(it).add(to: router)
         JWKSRoutes(it.ring, use: it.keyUse).add(to: router)
         let feedKey = it.feed.key
-        DiscoveryRoutes(issuer: it.settings.issuer, algorithms: it.settings.signingAlgorithms) { feedKey.jwks }
-            .add(to: router)
+        DiscoveryRoutes(
+            issuer: it.settings.issuer, algorithms: it.settings.signingAlgorithms,
+            statusLists: it.settings.statusListAddresses
+        ) { feedKey.jwks }.add(to: router)
         // What stands above asks the database for nothing.
         router.add(middleware: PatienceMiddleware(nanoseconds: it.database.configuration.statementTimeout))
         FeedRoutes(it.feed, clients: it.clients, settings: it.settings.feed).add(to: router)
+        StatusListRoutes(it.statusLists).add(to: router)
         RegistrationRoutes(it.users, registration: it.settings.registration, idempotency: it.idempotency).add(
             to: router)
         SessionRoutes(it.sessions).add(to: router)

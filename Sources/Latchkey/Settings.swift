@@ -38,6 +38,7 @@ package struct Settings: Sendable {
     package var token: TokenSettings?
     package var registration: Registration
     package var feed: FeedSettings
+    package var statusList: StatusListSettings
     package var logLevel: Logger.Level
 
     /// By which this process decides on keys.
@@ -61,6 +62,11 @@ extension Settings {
         KeyKeeping(
             rotationInterval: keys.rotationInterval, algorithm: signingAlgorithm.rawValue,
             holder: (token == nil ? KeyHolder.database : .token).rawValue)
+    }
+
+    /// nil: tokens do not name their bit, and no list is served.
+    package var statusListAddresses: StatusListAddresses? {
+        statusList.choice == .on ? StatusListAddresses(issuer: issuer) : nil
     }
 
     package var masterKeySource: MasterKeySource {

@@ -109,7 +109,7 @@ package struct SettingsReader {
             registration: choice("registration", default: isDev ? .open : .closed, of: Registration.allCases),
             feed: FeedSettings(
                 access: choice("feed.access", default: .everyone, of: FeedAccess.allCases),
-                followers: Int(int("feed.followers", default: 4096, in: 0...1_000_000))),
+                followers: Int(int("feed.followers", default: 4096, in: 0...1_000_000))), statusList: statusList(),
             logLevel: choice("log.level", default: .info, of: Logger.Level.allCases))
         checkTarget(settings.databaseURL)
         if settings.token != nil, !SecurityToken.algorithms.contains(settings.signingAlgorithm) {
@@ -117,6 +117,7 @@ package struct SettingsReader {
                 "LATCHKEY_SIGNING_ALGORITHM is \(settings.signingAlgorithm.rawValue): a PKCS #11 token makes no such keys"
             )
         }
+        checkStatusList(settings)
         let keys = settings.keyPolicy
         if keys.publishLead < keys.shortestLead {
             problems.append(
@@ -262,7 +263,7 @@ package struct SettingsReader {
         return "\(SettingName.inEnvironment(key)) is \(text)\(place ?? "")"
     }
 
-    private mutating func seconds(_ key: ConfigKey, default value: Int64, in range: ClosedRange<Int64>) -> Int64 {
+    mutating func seconds(_ key: ConfigKey, default value: Int64, in range: ClosedRange<Int64>) -> Int64 {
         int(key, default: value, in: range, unit: " seconds")
     }
 
@@ -284,7 +285,7 @@ package struct SettingsReader {
         return given
     }
 
-    private mutating func choice<C: RawRepresentable<String>>(_ key: ConfigKey, default value: C, of all: [C]) -> C {
+    mutating func choice<C: RawRepresentable<String>>(_ key: ConfigKey, default value: C, of all: [C]) -> C {
         guard let text = string(key) else {
             note(default: value.rawValue)
             return value

@@ -26,6 +26,16 @@ import Testing
         #expect(String(decoding: try Self.claims().encoded(), as: UTF8.self) == expected)
     }
 
+    /// Its shape is that of draft-ietf-oauth-status-list §6.2.
+    @Test func `the place of a token's status is written last, and ignored when it is read`() throws {
+        var claims = try Self.claims()
+        let without = String(decoding: claims.encoded(), as: UTF8.self)
+        claims.status = StatusListReference(index: 0, uri: "https://example.com/statuslists/1")
+        let status = #"{"status_list":{"idx":0,"uri":"https://example.com/statuslists/1"}}"#
+        #expect(String(decoding: claims.encoded(), as: UTF8.self) == without.dropLast() + #","status":\#(status)}"#)
+        #expect(try AccessTokenClaims(parsing: claims.encoded()) == Self.claims())
+    }
+
     @Test("claims that were written are read again", arguments: [["a"], ["a", "b"]])
     func roundTrip(audience: [String]) throws {
         let claims = try Self.claims(audience: audience)

@@ -50,7 +50,7 @@ import Testing
         try #require(stages.count == 3)
         #expect(stages[2].hasPrefix("debian:12-slim"))
         #expect(stages[2].contains("\nUSER latchkey\n"))
-        for package in ["ca-certificates", "libargon2-1", "libpq5", "libssl3", "tzdata"] {
+        for package in ["ca-certificates", "libargon2-1", "libpq5", "libssl3", "tzdata", "zlib1g"] {
             #expect(stages[2].contains(" \(package) "), "\(package)")
         }
         #expect(stages[2].matches(of: /COPY/).count == 1, "the binary and nothing else")

@@ -1,3 +1,4 @@
+package import JOSE
 import LibCrypto
 package import Postgres
 
@@ -62,7 +63,10 @@ package enum ClientSQL {
         SELECT DISTINCT access_token_alg FROM clients WHERE access_token_alg IS NOT NULL AND status = 'active'
         """
 
-    static func insert(_ id: String, _ client: ClientMetadata, _ secret: ClientSecretHash?) -> Query {
+    /// - Parameter epoch: for a client that gets tokens for itself.
+    static func insert(
+        _ id: String, _ client: ClientMetadata, _ secret: ClientSecretHash?, epoch: UniqueID
+    ) -> Query {
         """
         INSERT INTO clients (
             id, name, auth_method, grant_types, redirect_uris, scopes, epoch, secret_hash, secret_key,
@@ -70,27 +74,29 @@ package enum ClientSQL {
         VALUES (
             \(id), \(client.name), \(client.authenticationMethod.rawValue), \(client.grantTypes.map(\.rawValue)),
             \(client.redirectURIs), \(client.scopes),
-            CASE WHEN \(client.authenticationMethod.rawValue) <> 'none' THEN gen_random_uuid() END,
+            CASE WHEN \(client.authenticationMethod.rawValue) <> 'none' THEN \(epoch) END,
             \(secret.map { Bytes($0.bytes) }), \(secret?.keyVersion), \(client.accessTokenAlgorithm?.rawValue))
         RETURNING \(literal: columns)
         """
     }
 
     /// Whether the tokens that the client got for itself, and the sessions under it, live on.
-    package enum Epoch: Sendable { case goesOn, ends }
+    package enum Epoch: Sendable {
+        case goesOn
+        /// Another begins, where the client has one.
+        case ends(next: UniqueID)
+    }
 
     private static func update(_ id: String, _ assignments: Query, _ epoch: Epoch) -> Query {
-        let renewal: StaticString =
+        let renewal: Query =
             switch epoch {
             case .goesOn: ""
             // A birth in flight was begun under another version.
-            case .ends:
-                """
-                , security_version = security_version + 1, epoch = CASE WHEN epoch IS NOT NULL THEN gen_random_uuid() END
-                """
+            case .ends(let next):
+                ", security_version = security_version + 1, epoch = CASE WHEN epoch IS NOT NULL THEN \(next) END"
             }
         return """
-            UPDATE clients SET \(assignments)\(literal: renewal) WHERE id = \(id)
+            UPDATE clients SET \(assignments)\(renewal) WHERE id = \(id)
             RETURNING \(literal: columns)
             """
     }
@@ -105,8 +111,12 @@ package enum ClientSQL {
             """, epoch)
     }
 
-    /// - Parameter seconds: how long the present one is still accepted; the one before it is not any more.
-    package static func rotateSecret(_ id: String, to new: ClientSecretHash, oldLives seconds: Int64) -> Query {
+    /// - Parameters:
+    ///   - seconds: how long the present one is still accepted; the one before it is not any more.
+    ///   - next: the epoch that begins where the present one is not.
+    package static func rotateSecret(
+        _ id: String, to new: ClientSecretHash, oldLives seconds: Int64, next: UniqueID
+    ) -> Query {
         let old: Query =
             seconds > 0
             ? """
@@ -116,7 +126,7 @@ package enum ClientSQL {
             : "old_secret_hash = NULL, old_secret_key = NULL, old_secret_until = NULL"
         return update(
             id, "secret_hash = \(Bytes(new.bytes)), secret_key = \(new.keyVersion), \(old)",
-            seconds > 0 ? .goesOn : .ends)
+            seconds > 0 ? .goesOn : .ends(next: next))
     }
 
     static func countSecrets(hashedUnder version: Int16) -> Query {
@@ -136,8 +146,8 @@ package enum ClientSQL {
         """
     }
 
-    package static func disable(_ id: String) -> Query {
-        update(id, "status = 'disabled'", .ends)
+    package static func disable(_ id: String, next: UniqueID) -> Query {
+        update(id, "status = 'disabled'", .ends(next: next))
     }
 
     static func enable(_ id: String) -> Query {
@@ -145,17 +155,21 @@ package enum ClientSQL {
     }
 
     /// Ends what was begun under the client, and changes nothing else of it.
-    package static func end(_ id: String) -> Query {
-        update(id, "status = status", .ends)
+    package static func end(_ id: String, next: UniqueID) -> Query {
+        update(id, "status = status", .ends(next: next))
     }
 
     /// The clients that have an epoch to end, in one order, so that two such statements never deadlock.
     package static let lockAll: Query =
         "SELECT id, epoch FROM clients WHERE epoch IS NOT NULL ORDER BY id FOR NO KEY UPDATE"
 
-    package static func endAll(_ ids: [String]) -> Query {
+    /// - Parameter epochs: one for each of `ids`, which begins.
+    package static func endAll(_ ids: [String], epochs: [UniqueID]) -> Query {
         """
-        UPDATE clients SET security_version = security_version + 1, epoch = gen_random_uuid() WHERE id = ANY (\(ids))
+        UPDATE clients
+        SET security_version = security_version + 1, epoch = next.epoch
+        FROM unnest(\(ids), \(epochs)) AS next (id, epoch)
+        WHERE clients.id = next.id
         """
     }
 }

@@ -7,10 +7,12 @@ package import Postgres
 package struct Clients: Sendable {
     private let database: Database
     package let keys: ClientSecretKeys
+    private let indices: StatusIndices
 
-    package init(_ database: Database, keys: ClientSecretKeys) {
+    package init(_ database: Database, keys: ClientSecretKeys, indices: StatusIndices) {
         self.database = database
         self.keys = keys
+        self.indices = indices
     }
 
     /// Registers a client. Its secret, where it has one, is shown here and never again: a hash of it is stored.
@@ -26,8 +28,9 @@ package struct Clients: Sendable {
             millisecondsSince1970: Int64(Date().timeIntervalSince1970 * 1000), random: SecureRandom.bytes(10)
         ).text
         let secret = metadata.authenticationMethod == .none ? nil : ClientSecret.random()
+        let epoch = try await indices.epoch()
         let statements = [
-            ClientSQL.insert(id, metadata, secret.map { keys.hash($0, for: id) }),
+            ClientSQL.insert(id, metadata, secret.map { keys.hash($0, for: id) }, epoch: epoch),
             Event.clientCreated(client: id, name: metadata.name, scopes: metadata.scopes).row(origin),
         ]
         do {

@@ -53,7 +53,7 @@ extension Rejection {
                 status: 405, "invalid_request", "Use \(allowed.joined(separator: ", ")).",
                 headers: Self.allow(allowed))
         case .unsupportedContentCoding, .requestTimeout, .targetTooLong, .fieldsTooLarge, .expectationFailed,
-            .methodNotImplemented, .codingNotImplemented, .versionNotSupported:
+            .methodNotImplemented, .codingNotImplemented, .historyNotImplemented, .versionNotSupported:
             // HTTP's own affairs, of which RFC 6749 says nothing: what the other face says, in this one's shape.
             OAuthError(
                 status: problem.status, "invalid_request", problem.detail, headers: problem.headers)

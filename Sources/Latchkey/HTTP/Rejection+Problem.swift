@@ -96,6 +96,10 @@ extension Rejection {
             Problem(
                 status: 501, code: "not-implemented", title: "Transfer coding not implemented",
                 detail: "Use no transfer coding but chunked.")
+        case .historyNotImplemented:
+            Problem(
+                status: 501, code: "not-implemented", title: "History not implemented",
+                detail: "Leave `time` out: a status list is served as it is now.")
         case .versionNotSupported:
             Problem(
                 status: 505, code: "http-version-not-supported", title: "HTTP version not supported",

@@ -32,6 +32,8 @@ package enum Rejection: Error, Sendable, Equatable {
     case expectationFailed
     case methodNotImplemented
     case codingNotImplemented
+    /// A status list as it was at another time (draft-ietf-oauth-status-list §8.4).
+    case historyNotImplemented
     case versionNotSupported
 
     // Accounts.

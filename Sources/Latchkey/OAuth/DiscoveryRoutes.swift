@@ -12,12 +12,14 @@ package struct DiscoveryRoutes: Sendable {
 
     /// - Parameters:
     ///   - algorithms: what tokens may be signed by, the installation's own first.
+    ///   - statusLists: nil: there are none.
     ///   - revocationKeys: the JWKS of the feed. It changes where a master key leaks.
     package init(
-        issuer: String, algorithms: [SignatureAlgorithm], revocationKeys: @escaping @Sendable () -> JSONValue?
+        issuer: String, algorithms: [SignatureAlgorithm], statusLists: StatusListAddresses?,
+        revocationKeys: @escaping @Sendable () -> JSONValue?
     ) {
         self.revocationKeys = revocationKeys
-        metadata = [
+        var metadata: JSONObject = [
             "issuer": .string(issuer),
             "jwks_uri": .string(issuer + "/.well-known/jwks.json"),
             "token_endpoint": .string(issuer + "/oauth2/token"),
@@ -31,6 +33,8 @@ package struct DiscoveryRoutes: Sendable {
             "access_token_signing_alg_values_supported": .array(algorithms.map { .string($0.rawValue) }),
             "latchkey_revocations_endpoint": .string(issuer + "/revocations"),
         ]
+        if let statusLists { metadata["status_list_aggregation_endpoint"] = .string(statusLists.aggregation) }
+        self.metadata = metadata
     }
 
     private var answer: Response {

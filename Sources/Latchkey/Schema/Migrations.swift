@@ -20,5 +20,6 @@ package enum Migrations {
         Migration(name: "0015_keep_how_keys_are_made", bytes: PackageResources._015_keep_how_keys_are_made_sql),
         Migration(name: "0016_tell_lost_histories", bytes: PackageResources._016_tell_lost_histories_sql),
         Migration(name: "0017_create_idempotency_keys", bytes: PackageResources._017_create_idempotency_keys_sql),
+        Migration(name: "0018_create_status_lists", bytes: PackageResources._018_create_status_lists_sql),
     ]
 }

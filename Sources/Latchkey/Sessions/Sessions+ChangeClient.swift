@@ -14,9 +14,9 @@ extension Sessions {
         try await change(
             id, reason: reason, origin: origin,
             event: { _, epoch in .clientDisabled(client: id, epoch: epoch, reason: reason) }
-        ) { client in
+        ) { client, next in
             try client.requireChangeable()
-            return ClientChange(statement: ClientSQL.disable(id), ends: .clientDisabled)
+            return ClientChange(statement: ClientSQL.disable(id, next: next), ends: .clientDisabled)
         }.position
     }
 
@@ -32,14 +32,14 @@ extension Sessions {
             event: { client, epoch in
                 .clientChanged(client: id, scopes: client.metadata.scopes, epoch: epoch)
             }
-        ) { client in
+        ) { client, next in
             try client.requireChangeable()
             let metadata = try ClientMetadata(request, over: client.metadata)
             // Those that it has too: who moves a mightier client's redirect URI would get its codes.
             try authority.require(client.metadata.scopes + metadata.scopes)
             let isNarrower = metadata.isNarrower(than: client.metadata)
             return ClientChange(
-                statement: ClientSQL.set(id, metadata, isNarrower ? .ends : .goesOn),
+                statement: ClientSQL.set(id, metadata, isNarrower ? .ends(next: next) : .goesOn),
                 ends: isNarrower ? .clientNarrowed : nil)
         }
     }
@@ -61,14 +61,14 @@ extension Sessions {
         return try await change(
             id, reason: nil, origin: origin,
             event: { _, epoch in .clientSecretRotated(client: id, oldLives: seconds, epoch: epoch) }
-        ) { client in
+        ) { client, next in
             guard client.metadata.authenticationMethod != .none else {
                 throw Rejection.conflict(code: "public-client", detail: "The client has no secret: it is a public one.")
             }
             // Who gets the secret gets the scopes.
             try authority.require(client.metadata.scopes)
             return ClientChange(
-                statement: ClientSQL.rotateSecret(id, to: hash, oldLives: seconds),
+                statement: ClientSQL.rotateSecret(id, to: hash, oldLives: seconds, next: next),
                 ends: seconds > 0 ? nil : .clientSecretDropped)
         }
     }
@@ -80,8 +80,8 @@ extension Sessions {
             event: { _, epoch in
                 .sessionsRevoked(target: "client:\(id)", epochs: epoch.map { [$0] } ?? [], reason: reason)
             }
-        ) { _ in
-            ClientChange(statement: ClientSQL.end(id), ends: .revoked)
+        ) { _, next in
+            ClientChange(statement: ClientSQL.end(id, next: next), ends: .revoked)
         }.position
     }
 
@@ -94,18 +94,19 @@ extension Sessions {
 
     /// - Parameters:
     ///   - event: of the client after the change, and the epoch that ended.
-    ///   - decide: on the client as it is under the lock.
+    ///   - decide: on the client as it is under the lock; the epoch is the one that begins where its present one ends.
     private func change(
         _ id: String, reason: String?, origin: Origin, event: @Sendable (Client, String?) -> Event,
-        _ decide: @Sendable (Client) throws -> ClientChange
+        _ decide: @Sendable (Client, UniqueID) throws -> ClientChange
     ) async throws -> (client: Client, position: FeedPosition?) {
+        let next = try await indices.epoch()
         let (client, ended) = try await database.transaction(timeout: Self.timeout) {
             transaction -> (Client, (result: ResultSet, cause: EndCause, epochs: Int)?) in
             guard let row = try await transaction.query(ClientSQL.lock(id)).first else {
                 throw Rejection.notFound(what: "client")
             }
             let before = try Client(row)
-            let change = try decide(before)
+            let change = try decide(before, next)
             let after = try Client(try await transaction.query(change.statement).one())
             guard let cause = change.ends else {
                 try await transaction.commit([event(after, nil).row(origin)])

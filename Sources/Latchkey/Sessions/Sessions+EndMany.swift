@@ -149,7 +149,8 @@ extension Sessions {
                 ids.append(try row.decode("id"))
                 epochs.append(try row.decode("epoch"))
             }
-            try await transaction.query(ClientSQL.endAll(ids))
+            let next = try await indices.epochs(ids.count, in: transaction)
+            try await transaction.query(ClientSQL.endAll(ids, epochs: next))
             let ended = try await transaction.commit([
                 Event.sessionsRevoked(target: "all", epochs: epochs.map(\.text), reason: reason).row(origin),
                 SessionEndSQL.end(.all, .wait, epochs: epochs, cause: .revoked, reason: reason, origin: origin),

@@ -71,7 +71,7 @@ extension Sessions {
         let slot = policy.slot(bornAt: now)
         let birth = SessionBirth(
             slot: slot, rid: [UInt8(slot)] + SecureRandom.bytes(15),
-            sid: .version7(millisecondsSince1970: now.milliseconds, random: SecureRandom.bytes(10)),
+            sid: try await indices.sessionID(bornAt: now),
             user: credentials.id, securityVersion: credentials.securityVersion, clientID: clientID,
             clientVersion: credentials.clientVersion, scope: scope, audience: audience, policy: policy)
         var result = try await database.grouped(SessionSQL.open(birth, .skipLocked))

@@ -13,6 +13,7 @@ package struct Sessions: Sendable {
     let masterKeys: MasterKeyRing
     let issuer: TokenIssuer
     let revocations: RevocationList
+    let indices: StatusIndices
     let upgrades: PasswordUpgrades
     let policy: SessionPolicy
     /// The default `aud`, and those that a login may ask for beside it.
@@ -23,8 +24,8 @@ package struct Sessions: Sendable {
 
     package init(
         _ database: Database, users: Users, guesses: Guesses, masterKeys: MasterKeyRing, issuer: TokenIssuer,
-        revocations: RevocationList, upgrades: PasswordUpgrades, policy: SessionPolicy, audience: String,
-        resources: [String], logger: Logger
+        revocations: RevocationList, indices: StatusIndices, upgrades: PasswordUpgrades, policy: SessionPolicy,
+        audience: String, resources: [String], logger: Logger
     ) {
         self.database = database
         self.users = users
@@ -32,6 +33,7 @@ package struct Sessions: Sendable {
         self.masterKeys = masterKeys
         self.issuer = issuer
         self.revocations = revocations
+        self.indices = indices
         self.upgrades = upgrades
         self.policy = policy
         self.audience = audience

@@ -44,11 +44,13 @@ package struct TokenIssuer: Sendable {
     private let issuer: String
     /// Seconds.
     package let lifetime: Int64
+    /// nil: tokens do not name their bit.
+    private let statusLists: StatusListAddresses?
 
     /// - Parameter tokenThreads: for keys that a PKCS #11 token holds.
     package init(
         ring: KeyRing, use: KeyUse, threads: SigningThreads, tokenThreads: SigningThreads, issuer: String,
-        lifetime: Int64
+        lifetime: Int64, statusLists: StatusListAddresses?
     ) {
         self.ring = ring
         self.use = use
@@ -56,6 +58,7 @@ package struct TokenIssuer: Sendable {
         self.tokenThreads = tokenThreads
         self.issuer = issuer
         self.lifetime = lifetime
+        self.statusLists = statusLists
     }
 
     /// `iat` is the statement's instant, rounded down, and `exp` follows from it however late this signs: a node that is
@@ -69,7 +72,8 @@ package struct TokenIssuer: Sendable {
             tokenID: .version7(
                 millisecondsSince1970: grant.issuedAt.milliseconds, random: SecureRandom.bytes(10)),
             clientID: grant.clientID, sessionID: grant.sessionID,
-            authenticatedAt: grant.authenticatedAt?.seconds, scopes: grant.scopes, roles: grant.roles)
+            authenticatedAt: grant.authenticatedAt?.seconds, scopes: grant.scopes, roles: grant.roles,
+            status: status(of: grant))
         let header = JSONWebSignature.header(algorithm: key.algorithm, keyID: kid, type: AccessTokenClaims.type)
         let input = JSONWebSignature.signingInput(header: header, payload: claims.encoded())
         do {
@@ -84,5 +88,10 @@ package struct TokenIssuer: Sendable {
             // The key's token does not answer this node; another node may reach it.
             throw Rejection.unavailable(retryAfter: 1)
         }
+    }
+
+    private func status(of grant: Grant) -> StatusListReference? {
+        guard let statusLists, let status = grant.sessionID.flatMap({ StatusIndex(of: $0) }) else { return nil }
+        return StatusListReference(index: status.index, uri: statusLists.uri(of: status.list))
     }
 }

@@ -44,6 +44,8 @@ struct DeathTests {
         let token: String
         let probe: String
         let name: Name
+        /// Where the status lists have its bit.
+        let status: Reference?
         /// The answer of the call that kills it; nil where nobody asks for a position.
         let die: @Sendable () async throws -> TestNode.Answer
     }
@@ -52,28 +54,31 @@ struct DeathTests {
         func scene(
             _ tokens: TestNode.Answer, _ name: Scene.Name, probe: String = "/account",
             _ die: @escaping @Sendable () async throws -> TestNode.Answer
-        ) -> Scene {
-            Scene(token: tokens.access, probe: probe, name: name, die: die)
+        ) throws -> Scene {
+            Scene(
+                token: tokens.access, probe: probe, name: name, status: try Reference(tokens), die: die)
         }
         switch death {
         case .session(let ending):
             let ground = try await Ending.scene(it, administrator: try await Ending.administrator(it))
-            return scene(ground.victim, .id(try ground.victim.sid)) { try await ending.perform(ground, on: it.node) }
+            return try scene(ground.victim, .id(try ground.victim.sid)) {
+                try await ending.perform(ground, on: it.node)
+            }
         case .client(let ending):
             let administrator = try await it.node.administrator()
             let client = try await it.node.newClient(
                 administrator, scope: "users:read orders:read", grants: ["client_credentials", "refresh_token"])
             let token = try await client.token(it.node)
-            return scene(token, .id(try token.sid), probe: "/admin/users?limit=1") {
+            return try scene(token, .id(try token.sid), probe: "/admin/users?limit=1") {
                 try await ending.perform(client, administrator, on: it.node)
             }
         case .revokeAccessToken:
             let tokens = try await it.node.newUser("alice")
-            return scene(tokens, .id(try tokens.tokenID)) { try await it.node.revoke(tokens.access) }
+            return try scene(tokens, .id(try tokens.tokenID)) { try await it.node.revoke(tokens.access) }
         case .administratorRevokesAccessToken:
             let administrator = try await it.node.administrator()
             let tokens = try await it.node.newUser("alice")
-            return scene(tokens, .id(try tokens.tokenID)) {
+            return try scene(tokens, .id(try tokens.tokenID)) {
                 try await it.node.post(
                     "/admin/revocations", ["token": .string(tokens.access), "reason": "a test"], bearer: administrator)
             }
@@ -86,20 +91,24 @@ struct DeathTests {
                 try await it.database.query("UPDATE sessions SET gen = 2, conf = 1")
             }
             let presented = death.description == "rollback" ? third.refresh : born.refresh
-            return scene(third, .id(try third.sid)) { try await it.node.refresh(presented) }
+            return try scene(third, .id(try third.sid)) { try await it.node.refresh(presented) }
         case .compromise:
             let ground = try await CompromiseScene(it)
             let tokens = try await it.node.newUser("alice")
             let kid = try tokens.signer
-            return scene(tokens, .key(kid)) { try await ground.compromise(kid) }
+            return try scene(tokens, .key(kid)) { try await ground.compromise(kid) }
         }
     }
 
     @Test("is known on this node at once, on another and to every follower soon", arguments: Death.allCases)
     func reaches(death: Death) async throws {
-        try await TestInstallation.run(nodes: 2) { it in
+        try await TestInstallation.withStatusLists(nodes: 2) { it in
             let scene = try await Self.scene(death, it)
-            for node in it.nodes { #expect(try await node.get(scene.probe, bearer: scene.token).status == 200) }
+            let status = try #require(scene.status)
+            for node in it.nodes {
+                #expect(try await node.get(scene.probe, bearer: scene.token).status == 200)
+                #expect(try await status.isSet(node) == false)
+            }
             var followers: [FeedFollower] = []
             for node in it.nodes { followers.append(try await FeedFollower.follow(node)) }
             let (here, elsewhere) = (followers[0], followers[1])
@@ -132,6 +141,12 @@ struct DeathTests {
                 }
                 await follower.stop()
                 for message in try follower.received() { try await message.verify(it.node) }
+            }
+            // And to verifiers that speak the standard, where it is more than one token's.
+            if case .id(let id) = scene.name, StatusIndex(of: id) != nil {
+                for node in it.nodes {
+                    #expect(try await becomesTrue(within: .seconds(3)) { try await status.isSet(node) == true })
+                }
             }
             // And to one that comes back with its old position, or polls.
             let delta = try ReceivedMessage(try await it.nodes[1].feed("?after=\(before)"))

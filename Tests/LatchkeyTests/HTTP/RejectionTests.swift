@@ -25,6 +25,7 @@ struct RejectionTests {
         (.expectationFailed, 417, "expectation-failed", 417, "invalid_request"),
         (.methodNotImplemented, 501, "not-implemented", 501, "invalid_request"),
         (.codingNotImplemented, 501, "not-implemented", 501, "invalid_request"),
+        (.historyNotImplemented, 501, "not-implemented", 501, "invalid_request"),
         (.versionNotSupported, 505, "http-version-not-supported", 505, "invalid_request"),
         (.registrationClosed, 403, "registration-closed", 403, "access_denied"),
         (.usernameTaken, 409, "username-taken", 409, "invalid_request"),
@@ -79,7 +80,7 @@ struct RejectionTests {
 
     @Test("stands in the table with every case")
     func complete() {
-        #expect(Set(Self.table.map { caseName($0.0) }).count == 41)
+        #expect(Set(Self.table.map { caseName($0.0) }).count == 42)
         #expect(Set(Self.table.map(\.2)).count == 40)
     }
 

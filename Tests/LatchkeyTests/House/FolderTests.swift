@@ -9,7 +9,7 @@ struct FolderTests {
     private static let floors: [[String]] = [
         ["Schema", "Events", "Metrics", "HTTP"], ["Revocation", "Idempotency"], ["Keys", "Users", "Clients"],
         ["Tokens", "Guesses"],
-        ["Sessions"], ["OAuth"], ["Feed"], ["Administration"], ["Operations"], [""],
+        ["Sessions"], ["OAuth"], ["Feed", "StatusLists"], ["Administration"], ["Operations"], [""],
     ]
 
     /// A request's context says where an act came from, and the outermost middleware counts.
@@ -62,7 +62,7 @@ struct FolderTests {
     /// The tables of the schema and the one folder that writes each.
     private static let writers = [
         "installation": "Revocation", "node_ticks": "Revocation", "feed_head": "Revocation",
-        "feed_batches": "Revocation", "revoked_keys": "Revocation",
+        "feed_batches": "Revocation", "revoked_keys": "Revocation", "status_lists": "Revocation",
         "revocation_entries": "Revocation", "users": "Users", "roles": "Users", "user_roles": "Users",
         "clients": "Clients", "sessions": "Sessions", "key_ring": "Keys", "signing_keys": "Keys",
         "master_keys": "Keys",

@@ -92,6 +92,18 @@ struct SettingsTests {
         #expect(try Self.read(["LATCHKEY_PORT": "", "LATCHKEY_HOST": ""]).port == 8080)
     }
 
+    @Test func `let no status list be kept for longer than a token lives`() throws {
+        #expect(try Self.read([:]).statusList.choice == .off)
+        #expect(try Self.read([:]).statusListAddresses == nil)
+        let on = ["LATCHKEY_STATUS_LIST": "on", "LATCHKEY_STATUS_LIST_TTL": "600"]
+        #expect(try Self.read(on).statusListAddresses?.aggregation == "https://id.example/status-lists")
+        let problems = Self.problems(on.merging(["LATCHKEY_ACCESS_TOKEN_TTL": "599"]) { $1 })
+        #expect(problems.count == 1)
+        #expect(problems.first?.hasPrefix("LATCHKEY_STATUS_LIST_TTL is 600") == true)
+        #expect(problems.first?.contains("LATCHKEY_ACCESS_TOKEN_TTL 599") == true)
+        #expect(Self.problems(["LATCHKEY_STATUS_LIST_TTL": "600", "LATCHKEY_ACCESS_TOKEN_TTL": "599"]) == [])
+    }
+
     @Test("name trusted proxies by address and by range")
     func proxies() throws {
         #expect(try Self.read([:]).trustedProxies == .none)
@@ -128,6 +140,8 @@ struct SettingsTests {
         ("LATCHKEY_SIGNING_ALGORITHM", "none", "RS256"), ("LATCHKEY_SIGNING_ALGORITHM", "HS256", "RS256"),
         ("LATCHKEY_FAILOVER", "sync", "synchronous, lossy"), ("LATCHKEY_FAILOVER", "Lossy", "synchronous, lossy"),
         ("LATCHKEY_REGISTRATION", "Open", "open, invite, closed"), ("LATCHKEY_LOG_LEVEL", "loud", "trace, debug, info"),
+        ("LATCHKEY_STATUS_LIST", "yes", "off, on"), ("LATCHKEY_STATUS_LIST", "On", "off, on"),
+        ("LATCHKEY_STATUS_LIST_TTL", "0", "1 to 86400 seconds"),
         ("LATCHKEY_ISSUER", "http://id.example", "https"),
         ("LATCHKEY_ISSUER", "https://id.example/", "slash at its end"),
         ("LATCHKEY_ISSUER", "https://id.example?a=b", "query"), ("LATCHKEY_ISSUER", "https://id.example#x", "fragment"),
@@ -248,7 +262,10 @@ struct SettingsTests {
 
     @Test("stand in the README's table, each of them and no other")
     func readme() throws {
-        let reader = try ["SettingsReader", "SettingsReader+MasterKeys", "SettingsReader+Token"].map {
+        let rooms = [
+            "SettingsReader", "SettingsReader+MasterKeys", "SettingsReader+StatusList", "SettingsReader+Token",
+        ]
+        let reader = try rooms.map {
             try Repository.text("Sources/Latchkey/\($0).swift")
         }.joined()
         let keys = reader.matches(of: /(?:int|seconds|string|choice|text)\(\s*"([a-zA-Z0-9.]+)"/).map { String($0.1) }
@@ -276,7 +293,7 @@ struct SettingsTests {
         for (name, serve, dev) in try Self.table() {
             let named = profile == .dev ? dev ?? serve : serve
             let value = named.replacing("`", with: "")
-            guard value.wholeMatch(of: /[0-9]+|[0-9.]+|RS256|info|open|closed|keys/) != nil else { continue }
+            guard value.wholeMatch(of: /[0-9]+|[0-9.]+|RS256|info|open|closed|keys|off/) != nil else { continue }
             checked += 1
             let (set, unset) = (try Self.read([name: value], profile), try Self.read([:], profile))
             var (a, b) = ("", "")
