@@ -81,7 +81,7 @@ package final class StatusLists: Sendable {
         guard settings.choice == .on, try await isKnown(id) else { throw Rejection.notFound(what: "status list") }
         let extract = try fresh()
         if let token = kept(id, extract) { return token }
-        let (kid, key) = try await ring.signer(at: extract.claim.time, version: 0)
+        let (kid, key, _) = try await ring.signer(at: extract.claim.time, version: 0)
         return try await withCheckedThrowingContinuation { continuation in
             queue.async { continuation.resume(with: Result { try self.make(id, key, kid) }) }
         }
