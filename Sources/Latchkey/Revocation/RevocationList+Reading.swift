@@ -47,16 +47,20 @@ extension RevocationList {
         try await read(on: database)
     }
 
-    func read(on database: Database) async throws(PostgresError) -> Reading {
-        let begun = BootInstant.now()
+    /// - Parameter proof: a commit that goes before, on the same connection: where there are several hosts, that of another
+    ///   may be to a primary that was, which would tell of less than what the commit proves.
+    func read(on database: Database, behind proof: Query? = nil) async throws(PostgresError) -> Reading {
         let (known, history) = state.withLock { ($0.position, $0.history) }
-        let results = try await database.lease { lease throws(PostgresError) in
-            try await lease.batch(
+        let (begun, results) = try await database.lease { lease throws(PostgresError) in
+            if let proof { try await lease.query(proof) }
+            let begun = BootInstant.now()
+            let results = try await lease.batch(
                 [
                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
                     RevocationSQL.entries(after: known?.seq ?? 0, limit: Self.page),
                     RevocationSQL.keyEntries(after: known?.seq ?? 0), "COMMIT",
                 ], commits: .no)
+            return (begun, results)
         }
         let ended = BootInstant.now()
         guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
@@ -70,13 +74,13 @@ extension RevocationList {
             standbys: try head.decode("standbys"), continuity: continuity)
         if identity != .same {
             try await database.query(RevocationSQL.settle(identity))
-            var reading = try await read(on: database)
+            var reading = try await read(on: database, behind: proof)
             if identity == .begin { reading.history = .begun }
             return reading
         }
         if continuity == .broken {
             forget(history)
-            var reading = try await read(on: database)
+            var reading = try await read(on: database, behind: proof)
             if reading.history == .continued { reading.history = .another }
             return reading
         }
@@ -95,7 +99,7 @@ extension RevocationList {
             begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
             step: clock.take(sample, settling: inForce.settling), history: .continued, sample: sample,
             number: history)
-        guard move(to: position, of: history) else { return try await read(on: database) }
+        guard move(to: position, of: history) else { return try await read(on: database, behind: proof) }
         return reading
     }
 
@@ -165,7 +169,7 @@ extension RevocationList {
     }
 
     /// Claims that all that was acknowledged before `instant` is in the set. Only a tick may: it has proved, by a commit
-    /// of its own after `instant` and before its reading, that it reads from the living primary.
+    /// of its own after `instant` and before its reading, on one connection, that it reads from the living primary.
     func claim(completeAsOf instant: BootInstant, by reading: Reading) {
         let claim = Claim(asOf: instant, time: reading.time(at: instant))
         state.withLock { state in
@@ -178,8 +182,7 @@ extension RevocationList {
     /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would.
     package func readAndClaim() async throws(PostgresError) -> Reading {
         let begun = BootInstant.now()
-        try await database.query(RevocationSQL.proveLivingPrimary)
-        let reading = try await read()
+        let reading = try await read(on: database, behind: RevocationSQL.proveLivingPrimary)
         claim(completeAsOf: begun, by: reading)
         return reading
     }
