@@ -56,7 +56,7 @@ package struct Installation: Sendable {
         clock = NodeClock()
         revocations = RevocationList(database, pulse: pulse, clock: clock)
         feed = RevocationFeed(
-            revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
+            revocations, pulse: pulse, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         let token = settings.token.map { SecurityToken($0) }
         ring = KeyRing(
             database, pulse: pulse, masterKeys: masterKeys, policy: settings.keyPolicy,

@@ -1,5 +1,6 @@
 package import JOSE
 import LibCrypto
+package import Logging
 import Postgres
 import Synchronization
 
@@ -17,7 +18,9 @@ package final class FeedKey: Sendable {
     private let database: Database
     private let masterKeys: MasterKeyRing
     private let opened = Mutex<Opened?>(nil)
+    private let isFailing = Mutex(false)
 
+    /// - Parameter database: the pulse's: the tick waits for it.
     init(_ database: Database, masterKeys: MasterKeyRing) {
         self.database = database
         self.masterKeys = masterKeys
@@ -47,8 +50,25 @@ package final class FeedKey: Sendable {
         opened.withLock { $0 = Opened(sealed: sealed, key: key, publicKey: JSONWebKey(key.publicKey)) }
     }
 
-    /// Called after every reading of the node's tick: costs nothing while the master keys are what they were.
-    package func followMasterKeys() async throws {
+    /// Called after every reading of the node's tick. What fails is told once and tried again at the next.
+    package func followMasterKeys(logger: Logger) async {
+        do {
+            try await followMasterKeys()
+            isFailing.withLock { $0 = false }
+        } catch {
+            let isFirst = isFailing.withLock { isFailing in
+                defer { isFailing = true }
+                return !isFailing
+            }
+            guard isFirst else { return }
+            logger.error(
+                "the feed's key cannot follow the master keys: tried again at every reading",
+                metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Costs nothing while the master keys are what they were.
+    private func followMasterKeys() async throws {
         guard let sealed = opened.withLock({ $0?.sealed }),
             mustGo(sealed) || sealed.masterKeyVersion < masterKeys.keys.current
         else { return }

@@ -5,7 +5,8 @@ import ServiceLifecycle
 
 /// The revocation feed of this node (rule "freshness"): whole lists, what came behind a position, and the stream. It owns
 /// the messages, their signature and who follows; what they tell of is the list's, of which it asks nothing but what was
-/// read. However many follow, the database has no more to do, and an event is encoded and signed once for all of them.
+/// read. However many follow, the database has no more to do, and an event is encoded and signed once for all of them. Who
+/// comes with a position that this node has not stood at itself costs one look-up.
 package final class RevocationFeed: Service {
     let list: RevocationList
     package let key: FeedKey
@@ -21,10 +22,10 @@ package final class RevocationFeed: Service {
     private static let mostSilence: Int64 = 700_000_000
 
     package init(
-        _ list: RevocationList, database: Database, masterKeys: MasterKeyRing, node: UniqueID, issuer: String
+        _ list: RevocationList, pulse: Database, masterKeys: MasterKeyRing, node: UniqueID, issuer: String
     ) {
         self.list = list
-        let key = FeedKey(database, masterKeys: masterKeys)
+        let key = FeedKey(pulse, masterKeys: masterKeys)
         self.key = key
         source = FeedSource(node: node, issuer: issuer, key: key)
         lists = FeedLists(list)
