@@ -81,7 +81,7 @@ package struct FeedRoutes: Sendable {
             throw Rejection.overloaded(retryAfter: 1)
         }
         let cursor = feed.ring.join().cursor
-        let deadline = BootInstant(nanoseconds: BootInstant.now().nanoseconds + query.wait * 1_000_000_000)
+        let deadline = BootInstant.now().advanced(by: query.wait * 1_000_000_000)
         // The head goes out now and the request is under way no longer: those who wait take no other's place.
         return response(
             form,
@@ -106,12 +106,14 @@ package struct FeedRoutes: Sendable {
         guard let place = feed.ring.enter(most: settings.followers) else {
             throw Rejection.overloaded(retryAfter: 1)
         }
+        // Who was disabled meanwhile, or lost the scope, must not follow for ever.
+        let end = settings.access == .everyone ? nil : BootInstant.now().advanced(by: settings.longestStream)
         return Response(
             status: .ok,
             // A proxy that gathers what it passes on would hold every event back (nginx).
             headers: [.contentType: "text/event-stream", .cacheControl: "no-store", .accelBuffering: "no"],
             body: ResponseBody { writer in
-                try await feed.follow(start, nonce: query.nonce, to: &writer)
+                try await feed.follow(start, nonce: query.nonce, until: end, to: &writer)
                 withExtendedLifetime(place) {}
                 try await writer.finish(nil)
             })

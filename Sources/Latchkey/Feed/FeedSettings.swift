@@ -3,6 +3,9 @@ package struct FeedSettings: Sendable {
     package var access: FeedAccess
     /// Streams and held answers of one node.
     package var followers: Int
+    /// Nanoseconds after which a stream ends, where not everyone may read: who connects again is asked again who it is. A
+    /// follower anchors anew as often.
+    package var longestStream: Int64 = 600_000_000_000
 }
 
 package enum FeedAccess: String, Sendable, CaseIterable {

@@ -73,8 +73,10 @@ extension RevocationFeed {
         case whole(FeedEvent.Reason)
     }
 
-    /// Writes the stream, until its reader goes, is cut off, or the node shuts down.
-    func follow(_ start: Start, nonce: String?, to writer: inout any ResponseBodyWriter) async throws {
+    /// Writes the stream, until its reader goes, is cut off, the time is over, or the node shuts down.
+    func follow(
+        _ start: Start, nonce: String?, until end: BootInstant?, to writer: inout any ResponseBodyWriter
+    ) async throws {
         var nonce = nonce
         let position: FeedPosition
         let history: Int
@@ -90,7 +92,9 @@ extension RevocationFeed {
             // Another history was met meanwhile.
             return try await writer.write(ByteBuffer(bytes: FeedEvent.resync(.history)))
         }
-        while case .events(let events, let next) = await ring.next(cursor) {
+        while end.map({ BootInstant.now() < $0 }) ?? true,
+            case .events(let events, let next) = await ring.next(cursor, until: end)
+        {
             cursor = next
             if events.count == 1 {
                 try await writer.write(events[0].bytes)
