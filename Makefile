@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help deps swift python run build test drill-keys bench bench-micro lint format coverage clean
+.PHONY: help deps swift python run build test drill-keys bench bench-feed bench-micro lint format coverage clean
 
 # Debian 12. First what the code and the tests use, then what the Swift toolchain itself links with and loads.
 PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libssl-dev pkg-config postgresql python3 \
@@ -124,6 +124,14 @@ bench: swift ## the service beside its limits, as a Markdown table (about 10 min
 	$(BENCH) --product Limits
 	$(BENCH) --product latchkey
 	python3 Benchmarks/bench.py --binary .build-bench/release/latchkey --limits .build-bench/release/Limits \
+		$(BENCH_OPTIONS)
+
+bench-feed: PACKAGES += $(BENCH_PACKAGES)
+bench-feed: swift python ## the revocation feed held against its promises (about 15 minutes); BENCH_OPTIONS='--parts latency'
+	@echo 'bench-feed: building the release binary and its limits in .build-bench (5 to 15 minutes the first time)'
+	$(BENCH) --product Limits
+	$(BENCH) --product latchkey
+	$(VENV)/bin/python Benchmarks/feed.py --binary .build-bench/release/latchkey --limits .build-bench/release/Limits \
 		$(BENCH_OPTIONS)
 
 bench-micro: swift ## time and allocations of the small parts: sign, verify, check, look up, JSON

@@ -46,6 +46,7 @@ let package = Package(
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         // Its header alone, on the compiler's own path: nothing of it is linked.
         .systemLibrary(name: "CPKCS11", providers: [.apt(["libp11-kit-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CArgon2", pkgConfig: "libargon2", providers: [.apt(["libargon2-dev"])]),
 
         // Floor 1: one home for each C library.
@@ -74,7 +75,8 @@ let package = Package(
         .target(
             name: "Latchkey",
             dependencies: [
-                "CArgon2", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier", "LatchkeyHummingbird",
+                "CArgon2", "CZlib", "LibCrypto", "PKCS11", "Postgres", "JOSE", "LatchkeyVerifier",
+                "LatchkeyHummingbird",
                 httpTypes,
                 hummingbird, logging, serviceLifecycle,
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -168,8 +170,12 @@ if Context.environment["LATCHKEY_BENCHMARKS"] == "1" {
         .executableTarget(
             name: "Limits",
             dependencies: [
-                "Latchkey", "Postgres", "JOSE", "LibCrypto", "CArgon2", hummingbird, logging,
+                "Latchkey", "LatchkeyVerifier", "Postgres", "JOSE", "LibCrypto", "CArgon2", httpClient, hummingbird,
+                logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             path: "Benchmarks/Limits",
             swiftSettings: settings),

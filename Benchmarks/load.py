@@ -73,7 +73,7 @@ def output(binary, *arguments, database=None, input=None):
         environment["LATCHKEY_DATABASE_URL"] = database.state()["database"]
         environment["LATCHKEY_KEYS_DIR"] = os.path.join(database.data, "keys")
     done = subprocess.run(
-        [binary, *map(str, arguments)], env=environment, input=input, capture_output=True, text=True, timeout=120)
+        [binary, *map(str, arguments)], env=environment, input=input, capture_output=True, text=True, timeout=900)
     if done.returncode != 0:
         raise SystemExit(f"limits {' '.join(map(str, arguments))}: {done.stderr}")
     return done.stdout.strip()

@@ -10,7 +10,9 @@ struct BareSessions {
     let tokens: [RefreshToken]
 
     /// `--database-url` is the environment's LATCHKEY_DATABASE_URL: a connection string may hold a password.
-    init(count: Int) async throws {
+    ///
+    /// - Parameter audience: what the sessions' access tokens are for.
+    init(count: Int, audience: String = "http://127.0.0.1") async throws {
         guard let url = ProcessEnvironment.databaseURL else {
             throw ValidationError("LATCHKEY_DATABASE_URL is not set: bench.py sets it")
         }
@@ -28,7 +30,7 @@ struct BareSessions {
                 slot, rid, sid, user_id, client_id, gen, conf, conf_at, issued_at, idle_until, max_until, auth_time,
                 audience)
             SELECT \(slot), rid, gen_random_uuid(), \(admin), 'first-party', 1, 0, now(), now(),
-                   now() + interval '14 days', now() + interval '90 days', now(), ARRAY['http://127.0.0.1']
+                   now() + interval '14 days', now() + interval '90 days', now(), ARRAY[\(audience)]
             FROM unnest(\(rids)) AS rid
             """)
         tokens = rids.map { RefreshToken(rid: $0.bytes, fence: UInt32(truncatingIfNeeded: fence), generation: 1) }

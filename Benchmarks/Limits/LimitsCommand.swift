@@ -9,6 +9,6 @@ struct LimitsCommand: AsyncParsableCommand {
         abstract: "What the machine gives for the parts of a request, with the service taken away.",
         subcommands: [
             HelloCommand.self, Argon2Command.self, HashCommand.self, RefreshCommand.self, RevokeCommand.self,
-            SessionsCommand.self, SignCommand.self,
+            SessionsCommand.self, SignCommand.self, FeedCommand.self, VerifyCommand.self, ColdVerifierCommand.self,
         ])
 }

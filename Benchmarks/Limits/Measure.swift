@@ -6,10 +6,13 @@ struct Measure {
     private let spent = Measure.cpuSeconds()
 
     /// One JSON object on standard output. CPU is in seconds, user and system together.
-    func print(count: Int) {
+    ///
+    /// - Parameter more: further members.
+    func print(count: Int, _ more: KeyValuePairs<String, Double> = [:]) {
         let (seconds, attoseconds) = (ContinuousClock.now - began).components
         let wall = Double(seconds) + Double(attoseconds) / 1e18
-        Swift.print(#"{"count":\#(count),"seconds":\#(wall),"cpu":\#(Measure.cpuSeconds() - spent)}"#)
+        let rest = more.map { #","\#($0.key)":\#($0.value)"# }.joined()
+        Swift.print(#"{"count":\#(count),"seconds":\#(wall),"cpu":\#(Measure.cpuSeconds() - spent)\#(rest)}"#)
     }
 
     private static func cpuSeconds() -> Double {

@@ -1,4 +1,4 @@
-import JOSE
+package import JOSE
 
 /// Ids with an expiry each, in one part of a `RevocationSet`: an open table that is kept in order.
 ///
@@ -6,7 +6,7 @@ import JOSE
 /// half, and entries that meet stand sorted by it, so that a search for what is not there (nearly every search) ends at
 /// the first greater one, even in a table that is seven eighths full. Growing by a fifth is one pass from left to
 /// right: 23 to 28 bytes an entry at any size.
-struct ExpiryTable: Sendable {
+package struct ExpiryTable: Sendable {
     /// The lower half mixed with the upper one, which can be undone: with `highs` it is the id. `UInt64.max` in a free
     /// slot, so that a search stops there.
     private var mixed: [UInt64] = []
@@ -22,11 +22,11 @@ struct ExpiryTable: Sendable {
     private static func tail(places: Int) -> Int { min(32, 4 + places / 4) }
 
     /// What an id is found by. The first bits choose the part of the set, those that follow the place in its table.
-    struct Key {
-        let mixed: UInt64
+    package struct Key {
+        package let mixed: UInt64
         let high: UInt64
 
-        init(_ id: UniqueID) {
+        package init(_ id: UniqueID) {
             // Ids are random in their lower half; the multiplications are for those that are not (RFC 9562 has more
             // versions than ours), and each step can be undone, so that no two ids share both numbers.
             var low = id.low &+ id.high &* 0x9e37_79b9_7f4a_7c15
@@ -38,7 +38,7 @@ struct ExpiryTable: Sendable {
         }
 
         /// Which of 256 parts it belongs to.
-        var part: Int { Int(mixed >> 56) }
+        package var part: Int { Int(mixed >> 56) }
     }
 
     /// Bytes held, without the three arrays' heads.

@@ -27,7 +27,7 @@ final class FeedLists: Sendable {
     }
 
     /// Entries of which the encoded form is kept.
-    private static let mostEncoded = 65_536
+    static let mostEncoded = 65_536
     /// Nanoseconds after which what has expired is left out.
     private static let mostAge: Int64 = 60_000_000_000
 

@@ -24,13 +24,16 @@ package struct FeedRoutes: Sendable {
             try await admit(request)
             let query = try FeedQuery(request)
             let form = FeedQuery.form(request.headers)
-            if let after = query.after { return try await behind(after, query, form) }
+            if let after = query.after {
+                return try await behind(after, query, form, FeedCoding.of(request.headers))
+            }
             guard let nonce = query.nonce else { return try await whole(form, request.headers) }
             let whole = try await feed.whole()
             let signed = try whole.message(nonce: nonce, feed.list.extract).signed(by: feed.source)
-            let answer = FeedAnswer(
+            var answer = FeedAnswer(
                 form: form, signed: signed, entries: whole.entries, encoded: whole.encoded?[form])
-            return response(form, answer.body)
+            if FeedCoding.of(request.headers) == .gzip { await answer.compress(feed.compression) }
+            return response(answer)
         }
         router.get(RouterPath(Self.path + "/stream")) { request, _ in
             try await admit(request)
@@ -53,39 +56,45 @@ package struct FeedRoutes: Sendable {
     /// The whole list for whoever asks: the same bytes for a second.
     private func whole(_ form: FeedForm, _ headers: HTTPFields) async throws -> Response {
         let list = try await plain.current()
-        let etag = list.etag(form)
-        let fields: HTTPFields = [
-            .contentType: form.contentType, .vary: "Accept", .eTag: etag,
-            .cacheControl: settings.access == .everyone ? "public, max-age=1" : "private, max-age=1",
-        ]
+        var answer = FeedAnswer(
+            form: form, signed: list.signed, entries: list.whole.entries, encoded: list.whole.encoded?[form])
+        if FeedCoding.of(headers) == .gzip { await answer.compress(feed.compression) }
+        let etag = list.etag(form, answer.coding)
+        var fields = FeedAnswer.fields(
+            form, answer.coding,
+            cacheControl: settings.access == .everyone ? "public, max-age=1" : "private, max-age=1")
+        fields[.eTag] = etag
         if headers.contains(.ifNoneMatch), JWKSRoutes.holds(headers[values: .ifNoneMatch], etag) {
             return Response(status: .notModified, headers: fields)
         }
-        let answer = FeedAnswer(
-            form: form, signed: list.signed, entries: list.whole.entries, encoded: list.whole.encoded?[form])
         return Response(status: .ok, headers: fields, body: answer.body)
     }
 
-    private func response(_ form: FeedForm, _ body: ResponseBody) -> Response {
+    private func response(_ answer: FeedAnswer) -> Response {
         Response(
-            status: .ok,
-            headers: [.contentType: form.contentType, .vary: "Accept", .cacheControl: "no-store"], body: body)
+            status: .ok, headers: FeedAnswer.fields(answer.form, answer.coding, cacheControl: "no-store"),
+            body: answer.body)
     }
 
-    private func behind(_ after: FeedPosition, _ query: FeedQuery, _ form: FeedForm) async throws -> Response {
+    private func behind(
+        _ after: FeedPosition, _ query: FeedQuery, _ form: FeedForm, _ coding: FeedCoding
+    ) async throws -> Response {
         let extract = try await feed.extract(after: after)
         guard query.wait > 0, extract.position == after else {
-            return response(form, try answer(extract, after: after, query, form).body)
+            var present = try answer(extract, after: after, query, form)
+            if coding == .gzip { await present.compress(feed.compression) }
+            return response(present)
         }
         guard let place = feed.ring.enter(most: settings.followers) else {
             throw Rejection.overloaded(retryAfter: 1)
         }
         let cursor = feed.ring.join().cursor
         let deadline = BootInstant.now().advanced(by: query.wait * 1_000_000_000)
-        // The head goes out now and the request is under way no longer: those who wait take no other's place.
-        return response(
-            form,
-            ResponseBody { writer in
+        // The head goes out now and the request is under way no longer: those who wait take no other's place. What is held
+        // is told as soon as there is something, mostly one entry: it is not compressed.
+        return Response(
+            status: .ok, headers: FeedAnswer.fields(form, .identity, cacheControl: "no-store"),
+            body: ResponseBody { writer in
                 let extract = await feed.wait(from: cursor, behind: extract, until: deadline)
                 try await answer(extract, after: after, query, form).write(to: &writer)
                 withExtendedLifetime(place) {}
@@ -149,7 +158,10 @@ private final class PlainLists: Sendable {
             word = "\(message.position.word).\(message.claim.asOf.nanoseconds)"
         }
 
-        func etag(_ form: FeedForm) -> String { "\"\(word).\(form)\"" }
+        /// Another for each spelling of the list (RFC 9110 §8.8.3.3).
+        func etag(_ form: FeedForm, _ coding: FeedCoding) -> String {
+            "\"\(word).\(form)\(coding == .gzip ? ".gzip" : "")\""
+        }
 
         /// A second long, while the list is the same.
         func isOf(_ whole: FeedLists.Whole) -> Bool {

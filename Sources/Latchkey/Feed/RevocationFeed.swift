@@ -12,6 +12,7 @@ package final class RevocationFeed: Service {
     package let key: FeedKey
     let source: FeedSource
     let lists: FeedLists
+    let compression = FeedCompression()
     let ring = FeedRing()
     private let nudges: AsyncStream<Void>
     private let nudge: AsyncStream<Void>.Continuation

@@ -33,6 +33,12 @@ package enum EntryForm {
         (17..<21).reduce(UInt32(0)) { $0 << 8 | UInt32(bytes[start + $1]) }
     }
 
+    /// Whose entry begins at `start`; the entry is of an id.
+    static func id(_ bytes: [UInt8], at start: Int) -> UniqueID {
+        func half(_ from: Int) -> UInt64 { (from..<(from + 8)).reduce(0) { $0 << 8 | UInt64(bytes[$1]) } }
+        return UniqueID(high: half(start + 1), low: half(start + 9))
+    }
+
     /// Whether an entry that begins with `octet` undoes another.
     package static func isLift(_ octet: UInt8) -> Bool { octet == UInt8(KeyEntry.Kind.lift.rawValue) }
 

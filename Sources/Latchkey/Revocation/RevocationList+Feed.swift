@@ -18,7 +18,7 @@ extension RevocationList {
             guard let position = state.position, let claim = state.claim,
                 state.claimed == state.history
             else { return nil }
-            return Extract(position: position, claim: claim, log: state.log, history: state.history)
+            return Extract(position: position, claim: claim, log: state.ids.present.log, history: state.history)
         }
     }
 

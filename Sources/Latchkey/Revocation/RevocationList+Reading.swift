@@ -123,7 +123,7 @@ extension RevocationList {
             state.history += 1
             state.position = nil
             state.recent = []
-            state.log = RevocationLog()
+            state.ids.beginHistory()
             // Positions of the other history say nothing of this one's entries; the keys stay in the set.
             state.latestKeyEntries = LatestKeyEntries()
         }
@@ -141,12 +141,11 @@ extension RevocationList {
         for row in keyEntries.map({ Array($0.rows) }) ?? [] { keys.append(try KeyEntry(row)) }
         state.withLock { state in
             for (seq, entry) in ids {
-                state.set.insert(entry.id, expiresAt: Int64(entry.expiry))
-                if state.history == history { state.log.append(entry, at: seq) }
+                if state.history == history { state.ids.read(entry, at: seq) } else { state.ids.read(lost: entry) }
             }
             for entry in keys where state.history == history {
                 state.apply(entry)
-                state.log.append(entry)
+                state.ids.read(entry)
             }
         }
         return ids.last?.seq

@@ -16,10 +16,11 @@ package final class RevocationList: RevocationLookup {
     }
 
     struct State {
-        var set = RevocationSet()
+        var ids = RevokedIDs()
+        /// Of keys alone.
+        var keys = RevocationSet()
         var position: FeedPosition?
         var claim: Claim?
-        var log = RevocationLog()
         var latestKeyEntries = LatestKeyEntries()
         /// How many other histories of the list were met.
         var history = 0
@@ -33,8 +34,8 @@ package final class RevocationList: RevocationLookup {
         mutating func apply(_ entry: KeyEntry) {
             guard latestKeyEntries.admits(entry) else { return }
             switch entry.kind {
-            case .kid: set.insert(keyID: entry.keyID)
-            case .lift: set.lift(keyID: entry.keyID)
+            case .kid: keys.insert(keyID: entry.keyID)
+            case .lift: keys.lift(keyID: entry.keyID)
             }
         }
     }
@@ -66,7 +67,8 @@ package final class RevocationList: RevocationLookup {
     /// Nanoseconds since the instant as of which the set is complete; nil before the first tick.
     package var age: Int64? { state.withLock { $0.claim?.asOf }.map { BootInstant.now() - $0 } }
 
-    package var count: Int { state.withLock { $0.set.count } }
+    /// Entries that this node holds.
+    package var count: Int { state.withLock { $0.ids.count + $0.keys.count } }
 
     /// Slots of the ring that should have been emptied minutes ago.
     package var overdueSlots: Int {
@@ -80,15 +82,17 @@ package final class RevocationList: RevocationLookup {
     }
 
     package func contains(tokenID: UniqueID, sessionID: UniqueID?) -> Bool {
-        state.withLock { $0.set.contains(tokenID: tokenID, sessionID: sessionID) }
+        state.withLock { state in
+            state.ids.contains(tokenID) || sessionID.map { state.ids.contains($0) } ?? false
+        }
     }
 
     package func contains(keyID: String) -> Bool {
-        state.withLock { $0.set.contains(keyID: keyID) }
+        state.withLock { $0.keys.contains(keyID: keyID) }
     }
 
     package func contains(_ id: UniqueID) -> Bool {
-        state.withLock { $0.set.contains(id) }
+        state.withLock { $0.ids.contains(id) }
     }
 
     /// Up to where this node itself has appended; its own position may be behind that until it has read.
@@ -98,7 +102,7 @@ package final class RevocationList: RevocationLookup {
     package func insert(_ entries: [RevocationEntry], at position: FeedPosition?) {
         for entry in entries { appended.add(entry.kind) }
         state.withLock { state in
-            for entry in entries { state.set.insert(entry.id, expiresAt: Int64(entry.expiry)) }
+            for entry in entries { state.ids.insert(own: entry) }
             if let position, state.appendedAt.map({ $0.epoch != position.epoch || $0.seq < position.seq }) ?? true {
                 state.appendedAt = position
             }
@@ -140,17 +144,17 @@ package final class RevocationList: RevocationLookup {
         return position
     }
 
-    /// The position that was read, where the list goes up to it and holds the id. nil where another history was met, too: what
-    /// stands in the set may be of the lost one alone, and an acknowledgement rests on what the database holds.
+    /// The position that was read, where the list up to it holds the id. What stands in the set may be of a history that was
+    /// lost: an acknowledgement rests on what the database holds.
     private func position(listing id: UniqueID) -> FeedPosition? {
-        state.withLock { $0.history == 0 && $0.set.contains(id) ? $0.position : nil }
+        state.withLock { $0.ids.present.contains(id) ? $0.position : nil }
     }
 
+    /// In steps: of millions of entries the whole takes longer than a request should wait for the lock.
     func removeExpired() {
-        guard let now = clock.reading?.settled.seconds else { return }
-        state.withLock { state in
-            state.set.removeExpired(now: now)
-            state.log.removeExpired(now: now)
+        guard let now = clock.reading?.settled.seconds, state.withLock({ $0.ids.removeExpired(now: now) }) else {
+            return
         }
+        for part in 0..<RevocationIndex.partCount { state.withLock { $0.ids.sweep(part: part) } }
     }
 }

@@ -15,10 +15,13 @@ struct FeedVectorTests {
 
     /// The JSON documents that stand there, in their order.
     private static func documents() throws -> [String] {
+        try text().components(separatedBy: "```json\n").dropFirst().map { $0.components(separatedBy: "\n```")[0] }
+    }
+
+    private static func text() throws -> String {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
-        let text = try String(contentsOf: root.appending(path: "docs/revocation.md"), encoding: .utf8)
-        return text.components(separatedBy: "```json\n").dropFirst().map { $0.components(separatedBy: "\n```")[0] }
+        return try String(contentsOf: root.appending(path: "docs/revocation.md"), encoding: .utf8)
     }
 
     private static func verifier() throws -> FeedVerifier {
@@ -85,5 +88,139 @@ struct FeedVectorTests {
         #expect(state.freshness(clock(100_000)) == .fresh(age: 100_000_000_000 - 69_665_666_000))
         state.didApply(try claims(asOf: 5_060_457, now: 5_060_500, nonce: nil), answering: nil, at: clock(130_200))
         #expect(state.freshness(clock(130_200)) == .fresh(age: 130_200_000_000 - 129_940_000_000))
+    }
+
+    /// The events of the stream that stands there.
+    private static func stream() throws -> [ServerSentEvent] {
+        let text = try Self.text().components(separatedBy: "```event-stream\n")
+        try #require(text.count == 2)
+        var parser = EventStreamParser()
+        return try parser.feed(Array((text[1].components(separatedBy: "```")[0] + "\n").utf8))
+    }
+
+    /// A follower that holds the first message.
+    private static func follower(_ verifier: FeedVerifier) async throws -> FollowedSet {
+        let set = FollowedSet(FollowerState(proof: .nonce, limit: Duration.seconds(600).nanoseconds))
+        let documents = try Self.documents()
+        let position = try #require(try JSONValue.parse(Array(documents[1].utf8)).object?["position"]?.string)
+        try await take(
+            [ServerSentEvent(name: "revoked", data: Array(documents[1].utf8), id: position)], into: set, verifier)
+        return set
+    }
+
+    /// As `FeedReader` does.
+    private static func take(
+        _ events: [ServerSentEvent], into set: FollowedSet, _ verifier: FeedVerifier
+    ) async throws {
+        let clocks = Clocks { ClockReading(boot: 70_000_000_000, wall: 1_800_000_000_000) }
+        var staged = StagedEntries()
+        for event in events {
+            switch try FeedEvent(event) {
+            case .part(let entries):
+                for entry in entries { try staged.append(entry) }
+                staged.digest(FeedForge.octets(entries)[...])
+            case .message(let signature, let entries):
+                for entry in entries { try staged.append(entry) }
+                staged.digest(FeedForge.octets(entries)[...])
+                let request = FollowerState.Request(nonce: "bm9uY2U", sentAt: clocks.read())
+                let isFirst = set.follower.position == nil
+                try await set.take(
+                    try verifier.verify(signature, over: staged), staged, answering: isFirst ? request : nil,
+                    clocks: clocks)
+                staged = StagedEntries()
+            default: Issue.record("no event of a message")
+            }
+        }
+    }
+
+    @Test func `go on as a stream`() async throws {
+        let set = try await Self.follower(try Self.verifier())
+        #expect(set.count == 3)
+        try await Self.take(try Self.stream(), into: set, try Self.verifier())
+        #expect(set.follower.position?.word.hasSuffix(".5.DA0ODxAREhMUFRYX") == true)
+        let session = try #require(UniqueID(text: "018f3e2a-7b1c-7d4e-8a5b-00000000000a"))
+        #expect(set.contains(tokenID: session, sessionID: nil))
+        #expect(set.count == 3 && !set.contains(keyID: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"))
+        let now = ClockReading(boot: 71_100_000_000, wall: 1_800_000_001_100)
+        #expect(set.ground(now).freshness == .fresh(age: 71_100_000_000 - 71_041_957_000))
+    }
+
+    /// The changes that stand there, each with what shows it.
+    private static let changes: [(String, FeedFault, @Sendable (inout [ServerSentEvent]) -> Void)] = [
+        ("the part is left out", .wrongEntries, { $0.removeFirst() }),
+        ("the part comes twice", .wrongEntries, { $0.insert($0[0], at: 0) }),
+        (
+            "the part's exp is another", .wrongEntries,
+            { $0[0].data = Array(String(decoding: $0[0].data, as: UTF8.self).replacing("00901", with: "00902").utf8) }
+        ),
+        (
+            "the part's sid is a jti", .wrongEntries,
+            { $0[0].data = Array(String(decoding: $0[0].data, as: UTF8.self).replacing("sid", with: "jti").utf8) }
+        ),
+        (
+            "the signature's last letter is another", .badSignature,
+            {
+                let text = String(decoding: $0[1].data, as: UTF8.self).dropLast(2)
+                let last = "ABCD".contains(text.last ?? "A") ? "Q" : "A"
+                $0[1].data = Array((text.dropLast() + last + "\"}").utf8)
+            }
+        ),
+        (
+            "the signature is the heartbeat's", .wrongEntries,
+            { events in
+                let marker = "\"signature\":"
+                let own = String(decoding: events[1].data, as: UTF8.self).components(separatedBy: marker)
+                let other = String(decoding: events[2].data, as: UTF8.self).components(separatedBy: marker)
+                events[1].data = Array((own[0] + marker + other[1]).utf8)
+            }
+        ),
+        (
+            "the part and the entry behind it change places", .wrongEntries,
+            { events in
+                func pieces(_ index: Int) -> [String] {
+                    String(decoding: events[index].data, as: UTF8.self).components(separatedBy: "\"entries\":[")
+                }
+                let (part, last) = (pieces(0), pieces(1))
+                let (first, rest) = (part[1].dropLast(2), last[1].components(separatedBy: "],"))
+                events[0].data = Array("{\"entries\":[\(rest[0])]}".utf8)
+                events[1].data = Array("\(last[0])\"entries\":[\(first)],\(rest[1])".utf8)
+            }
+        ),
+        ("the message comes twice", .wrongEntries, { $0.insert($0[1], at: 2) }),
+        ("both messages come twice", .gap, { $0.insert(contentsOf: $0[0...1], at: 2) }),
+    ]
+
+    @Test(arguments: changes.indices) func `are refused with one change, and nothing of them applied`(index: Int)
+        async throws
+    {
+        let (_, fault, change) = Self.changes[index]
+        let set = try await Self.follower(try Self.verifier())
+        var events = try Self.stream()
+        change(&events)
+        await #expect(throws: fault) { try await Self.take(events, into: set, try Self.verifier()) }
+        let isSecond = events.count > 3 && fault == .gap || index == Self.changes.count - 2
+        #expect(set.follower.position?.seq == (isSecond ? 5 : 3))
+        #expect(set.contains(keyID: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k") != isSecond)
+    }
+
+    @Test func `are refused of another issuer, another key and another position`() async throws {
+        let jwk = try JSONWebKey(try JSONValue.parse(Array(Self.key.utf8)))
+        let elsewhere = FeedVerifier(issuer: "https://id.example.org", keys: VerificationKeys([jwk]))
+        await #expect(throws: FeedFault.wrongIssuer) { _ = try await Self.follower(elsewhere) }
+        let other = try JSONWebKey(
+            try JSONValue.parse(
+                Array(
+                    Self.key.replacing(
+                        "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                        with: JSONWebKey(
+                            try PrivateKey.generate(.edDSA).publicKey
+                        ).json["x"]?.string ?? ""
+                    ).utf8)))
+        await #expect(throws: (any Error).self) {
+            _ = try await Self.follower(FeedVerifier(issuer: "https://id.example", keys: VerificationKeys([other])))
+        }
+        let set = FollowedSet(FollowerState(proof: .nonce, limit: Duration.seconds(600).nanoseconds))
+        await #expect(throws: FeedFault.self) { try await Self.take(try Self.stream(), into: set, try Self.verifier()) }
+        #expect(set.count == 0 && set.follower.position == nil)
     }
 }
