@@ -58,7 +58,7 @@ struct HousekeepingTests {
             }
         }
         try await TestInstallation.run(logger: logger) { it in
-            func told() -> Int { lines.withLock { $0.count { $0.contains("the feed's key cannot follow") } } }
+            @Sendable func told() -> Int { lines.withLock { $0.count { $0.contains("the feed's key cannot follow") } } }
             try await it.database.query("ALTER TABLE feed_key RENAME TO feed_key_away")
             _ = try await MasterKeyScene(it: it).rotateEverywhere()
             #expect(await becomesTrue { told() == 1 })
