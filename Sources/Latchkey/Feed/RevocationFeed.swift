@@ -14,6 +14,9 @@ package final class RevocationFeed: Service {
     let lists: FeedLists
     let compression = FeedCompression()
     let ring = FeedRing()
+    let readings = FeedReadings()
+    /// Of those that are no small matter to hold until they are written: each may pin a list of its own.
+    let longAnswers = FeedPlaces(most: 128)
     private let nudges: AsyncStream<Void>
     private let nudge: AsyncStream<Void>.Continuation
 
@@ -34,7 +37,10 @@ package final class RevocationFeed: Service {
     }
 
     /// The list was read: whoever follows hears of what is new.
-    package func listWasRead() { nudge.yield() }
+    package func listWasRead() {
+        readings.wake()
+        nudge.yield()
+    }
 
     package var followers: Int { ring.followers }
     package var cutOff: Counter { ring.cutOff }
@@ -47,6 +53,7 @@ package final class RevocationFeed: Service {
                 group.addTask {
                     while !Task.isCancelled {
                         self.ring.expire(now: .now())
+                        self.readings.wake()
                         self.nudge.yield()
                         try? await Task.sleep(for: Self.beat)
                     }
@@ -54,6 +61,7 @@ package final class RevocationFeed: Service {
             }
         }
         ring.close()
+        readings.close()
     }
 
     private func publishForever() async {

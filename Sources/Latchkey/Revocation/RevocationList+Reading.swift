@@ -122,6 +122,7 @@ extension RevocationList {
             guard state.history == history else { return }
             state.history += 1
             state.position = nil
+            state.appendedAt = nil
             state.recent = []
             state.ids.beginHistory()
             // Positions of the other history say nothing of this one's entries; the keys stay in the set.
