@@ -23,26 +23,36 @@ struct Housekeeping: Service {
             // Rounds in which each slot could not be emptied.
             var rounds: [Int16: Int] = [:]
             while !Task.isCancelled {
-                do {
-                    try await installation.revocations.narrow()
+                // Each by itself: what one of them cannot do is no reason to leave the others for ever.
+                await attempt("settings") { _ = try await installation.revocations.narrow() }
+                await attempt("revocation entries") {
                     var left: [Int16: Int] = [:]
-                    _ = try await entries.emptySpentSlots { left[$0] = (rounds[$0] ?? 0) + 1 }
+                    _ = try await entries.emptySpentSlots { slot, error in
+                        left[slot] = (rounds[slot] ?? 0) + 1
+                        if let error { tell("revocation entries", error) }
+                    }
                     rounds = left
                     tell(overdue: rounds.values.count { $0 >= Self.mostRounds })
-                    _ = try await sessions.emptySpentSlot()
-                    try await entries.forgetOld()
-                    try await installation.guesses.keepHouse()
-                    try await installation.idempotency.keepHouse()
-                    try await installation.indices.forgetDead()
-                } catch {
-                    if Task.isCancelled { return }
-                    let text = (error as? PostgresError)?.description ?? "\(type(of: error))"
-                    logger.notice("housekeeping will be tried again in a minute", metadata: ["error": "\(text)"])
                 }
+                await attempt("sessions") { _ = try await sessions.emptySpentSlot() }
+                await attempt("positions and nodes") { try await entries.forgetOld() }
+                await attempt("guesses") { try await installation.guesses.keepHouse() }
+                await attempt("idempotency keys") { try await installation.idempotency.keepHouse() }
+                await attempt("status lists") { try await installation.indices.forgetDead() }
                 installation.revocations.removeExpired()
                 try? await Task.sleep(for: .seconds(60))
             }
         }
+    }
+
+    private func attempt(_ step: String, _ body: () async throws -> Void) async {
+        do { try await body() } catch { if !Task.isCancelled { tell(step, error) } }
+    }
+
+    private func tell(_ step: String, _ error: any Error) {
+        let text = (error as? PostgresError)?.description ?? "\(type(of: error))"
+        logger.notice(
+            "housekeeping will be tried again in a minute", metadata: ["step": "\(step)", "error": "\(text)"])
     }
 
     /// Somebody may read a slot at any minute; who still does after so many, a dump or a forgotten transaction, lets the
@@ -53,7 +63,7 @@ struct Housekeeping: Service {
         installation.revocations.overdueSlots = count
         guard count > 0 else { return }
         logger.error(
-            "the revocation list's ring falls behind: somebody holds slots that should be emptied",
+            "the revocation list's ring falls behind: slots that should be emptied are not",
             metadata: ["slots": "\(count)"])
     }
 }

@@ -82,7 +82,7 @@ package struct Installation: Sendable {
             try await lostHistory.begin(after: epoch)
         }
         feed = RevocationFeed(
-            revocations, database: database, masterKeys: masterKeys, node: node, issuer: settings.issuer)
+            revocations, pulse: pulse, masterKeys: masterKeys, node: node, issuer: settings.issuer)
         statusLists = StatusLists(
             revocations, indices: indices, ring: ring, issuer: settings.issuer, lifetime: settings.accessTokenTTL,
             settings: settings.statusList)

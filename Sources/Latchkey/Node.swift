@@ -22,16 +22,15 @@ package struct Node: Service {
         logger = installation.logger
         self.onReady = onReady
         let (ring, feed) = (installation.ring, installation.feed)
-        let masterKeys = installation.masterKeyRing
+        let (masterKeys, logger) = (installation.masterKeyRing, installation.logger)
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
             masterKeys: { masterKeys.keys.versions }, settings: installation.settings.inForce,
-            logger: installation.logger
+            logger: logger
         ) { reading in
             feed.listWasRead()
             await masterKeys.follow(reading)
-            // Tried again at the next reading where it fails.
-            try? await feed.key.follow(reading)
+            await feed.key.follow(reading, logger: logger)
             await ring.follow(reading)
         }
     }

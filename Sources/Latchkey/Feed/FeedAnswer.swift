@@ -29,11 +29,31 @@ struct FeedAnswer: Sendable {
     }
 
     /// Short ones in one buffer; what is kept encoded is not copied; of a long one no more than a piece at a time.
-    var body: ResponseBody {
+    ///
+    /// - Parameter places: a long one takes one until it is written.
+    /// - Throws: `Rejection.overloaded` where there is none.
+    func body(_ places: FeedPlaces) throws -> ResponseBody {
         if let whole = short { return ResponseBody(byteBuffer: whole) }
-        if let buffers { return ResponseBody(contentsOf: buffers) }
-        return ResponseBody { writer in
-            try await write(to: &writer)
+        let place = isLong ? places.take() : nil
+        guard place != nil || !isLong else { throw Rejection.overloaded(retryAfter: 1) }
+        guard let buffers else {
+            return ResponseBody { writer in
+                try await write(to: &writer)
+                withExtendedLifetime(place) {}
+                try await writer.finish(nil)
+            }
+        }
+        let length = buffers.reduce(0) { $0 + $1.readableBytes }
+        return ResponseBody(contentLength: length) { writer in
+            let end = Self.end(octets: length)
+            for var rest in buffers {
+                while rest.readableBytes > 0,
+                    let part = rest.readSlice(length: min(rest.readableBytes, Self.mostAtOnce))
+                {
+                    try await Self.write(part, to: &writer, until: end)
+                }
+            }
+            withExtendedLifetime(place) {}
             try await writer.finish(nil)
         }
     }
@@ -42,17 +62,33 @@ struct FeedAnswer: Sendable {
     private static let mostAtOnce = 128 << 10
 
     func write(to writer: inout any ResponseBodyWriter) async throws {
+        let end = Self.end(octets: entries.count * 80)
         var buffer = ByteBuffer(bytes: form.start(signed))
         var place = FeedForm.Place.first
         for piece in entries.pieces {
             buffer.writeBytes(form.piece(piece, place))
             place = .further
             guard buffer.readableBytes >= Self.mostAtOnce else { continue }
-            try await writer.write(buffer)
+            try await Self.write(buffer, to: &writer, until: end)
             buffer = ByteBuffer()
         }
         buffer.writeBytes(form.end(signed))
-        try await writer.write(buffer)
+        try await Self.write(buffer, to: &writer, until: end)
+    }
+
+    /// Who takes a list so slowly that it is another one by then keeps the old one in memory: it is cut off.
+    private struct SlowReader: Error {}
+
+    /// Half a minute, and a second for each 64 KiB.
+    private static func end(octets: Int) -> BootInstant {
+        BootInstant.now().advanced(by: 30_000_000_000 + Int64(octets >> 16) * 1_000_000_000)
+    }
+
+    private static func write(
+        _ part: ByteBuffer, to writer: inout any ResponseBodyWriter, until end: BootInstant
+    ) async throws {
+        guard BootInstant.now() < end else { throw SlowReader() }
+        try await writer.write(part)
     }
 
     /// What is new in each message is short, and mostly a signature: stored as it is.
@@ -62,8 +98,10 @@ struct FeedAnswer: Sendable {
         return encoded.map { [ByteBuffer(bytes: start), $0, ByteBuffer(bytes: end)] }
     }
 
+    private var isLong: Bool { entries.count > 1024 }
+
     private var short: ByteBuffer? {
-        guard compressed == nil, entries.count <= 1024 else { return nil }
+        guard compressed == nil, !isLong else { return nil }
         var buffer = ByteBuffer(bytes: form.start(signed))
         buffer.writeImmutableBuffer(encoded ?? FeedLists.encode(entries, form))
         buffer.writeBytes(form.end(signed))

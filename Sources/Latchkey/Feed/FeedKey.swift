@@ -1,5 +1,6 @@
 package import JOSE
 import LibCrypto
+package import Logging
 import Postgres
 import Synchronization
 
@@ -19,7 +20,9 @@ package final class FeedKey: Sendable {
     private let opened = Mutex<Opened?>(nil)
     /// Which history it was read of last.
     private let history = Mutex(0)
+    private let isFailing = Mutex(false)
 
+    /// - Parameter database: the pulse's: the tick waits for it.
     init(_ database: Database, masterKeys: MasterKeyRing) {
         self.database = database
         self.masterKeys = masterKeys
@@ -49,8 +52,25 @@ package final class FeedKey: Sendable {
         opened.withLock { $0 = Opened(sealed: sealed, key: key, publicKey: JSONWebKey(key.publicKey)) }
     }
 
-    /// Called after every reading of the node's tick: costs nothing while master keys and history are what they were.
-    package func follow(_ reading: RevocationList.Reading) async throws {
+    /// Called after every reading of the node's tick. What fails is told once and tried again at the next.
+    package func follow(_ reading: RevocationList.Reading, logger: Logger) async {
+        do {
+            try await follow(reading)
+            isFailing.withLock { $0 = false }
+        } catch {
+            let isFirst = isFailing.withLock { isFailing in
+                defer { isFailing = true }
+                return !isFailing
+            }
+            guard isFirst else { return }
+            logger.error(
+                "the feed's key cannot follow the master keys: tried again at every reading",
+                metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Costs nothing while master keys and history are what they were.
+    private func follow(_ reading: RevocationList.Reading) async throws {
         let isOther = history.withLock { $0 < reading.number }
         guard let sealed = opened.withLock({ $0?.sealed }),
             isOther || mustGo(sealed) || sealed.masterKeyVersion < masterKeys.keys.current

@@ -40,23 +40,28 @@ final class FeedLists: Sendable {
         self.list = list
     }
 
+    /// Nanoseconds: a list that takes longer is not made anew for each revocation that its reader may know of.
+    private static let smallCost: Int64 = 20_000_000
+
+    /// - Parameter own: what the reader may know of; a long list may be behind it nevertheless, and says so.
     /// - Throws: `Rejection.unavailable` before the list was read.
-    func current() async throws -> Whole {
-        if let usable { return usable }
+    func current(notBehind own: FeedPosition?) async throws -> Whole {
+        if let usable = usable(notBehind: own) { return usable }
         let made: Whole? = await withCheckedContinuation { continuation in
-            queue.async { continuation.resume(returning: self.usable ?? self.make()) }
+            queue.async { continuation.resume(returning: self.usable(notBehind: own) ?? self.make()) }
         }
         guard let made else { throw Rejection.unavailable(retryAfter: 1) }
         return made
     }
 
-    private var usable: Whole? {
+    private func usable(notBehind own: FeedPosition?) -> Whole? {
         guard let whole = latest.withLock({ $0 }), let extract = list.extract, extract.history == whole.history else {
             return nil
         }
         let age = BootInstant.now() - whole.made
         // At most a fifth of a thread makes lists; a short one is always the latest.
-        let isRecent = age < 4 * whole.cost
+        let isBehind = own.map { $0.epoch == whole.position.epoch && $0.seq > whole.position.seq } ?? false
+        let isRecent = age < 4 * whole.cost && !(isBehind && whole.cost < Self.smallCost)
         return isRecent || (extract.position == whole.position && age < Self.mostAge) ? whole : nil
     }
 

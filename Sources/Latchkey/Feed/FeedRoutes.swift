@@ -33,7 +33,7 @@ package struct FeedRoutes: Sendable {
             var answer = FeedAnswer(
                 form: form, signed: signed, entries: whole.entries, encoded: whole.encoded?[form])
             if FeedCoding.of(request.headers) == .gzip { await answer.compress(feed.compression) }
-            return response(answer)
+            return try response(answer)
         }
         router.get(RouterPath(Self.path + "/stream")) { request, _ in
             try await admit(request)
@@ -67,29 +67,29 @@ package struct FeedRoutes: Sendable {
         if headers.contains(.ifNoneMatch), JWKSRoutes.holds(headers[values: .ifNoneMatch], etag) {
             return Response(status: .notModified, headers: fields)
         }
-        return Response(status: .ok, headers: fields, body: answer.body)
+        return Response(status: .ok, headers: fields, body: try answer.body(feed.longAnswers))
     }
 
-    private func response(_ answer: FeedAnswer) -> Response {
+    private func response(_ answer: FeedAnswer) throws -> Response {
         Response(
             status: .ok, headers: FeedAnswer.fields(answer.form, answer.coding, cacheControl: "no-store"),
-            body: answer.body)
+            body: try answer.body(feed.longAnswers))
     }
 
     private func behind(
         _ after: FeedPosition, _ query: FeedQuery, _ form: FeedForm, _ coding: FeedCoding
     ) async throws -> Response {
+        // Who comes from further on waits for a tick: as one of those who may wait, since anybody can spell such a position.
+        let early = feed.isAhead(after) ? try enter() : nil
         let extract = try await feed.extract(after: after)
         guard query.wait > 0, extract.position == after else {
             var present = try answer(extract, after: after, query, form)
             if coding == .gzip { await present.compress(feed.compression) }
-            return response(present)
+            return try response(present)
         }
-        guard let place = feed.ring.enter(most: settings.followers) else {
-            throw Rejection.overloaded(retryAfter: 1)
-        }
+        let place = try early ?? enter()
         let cursor = feed.ring.join().cursor
-        let deadline = BootInstant(nanoseconds: BootInstant.now().nanoseconds + query.wait * 1_000_000_000)
+        let deadline = BootInstant.now().advanced(by: query.wait * 1_000_000_000)
         // The head goes out now and the request is under way no longer: those who wait take no other's place. What is held
         // is told as soon as there is something, mostly one entry: it is not compressed.
         return Response(
@@ -102,6 +102,12 @@ package struct FeedRoutes: Sendable {
             })
     }
 
+    /// A place among those who follow.
+    private func enter() throws -> FeedRing.Place {
+        guard let place = feed.ring.enter(most: settings.followers) else { throw Rejection.overloaded(retryAfter: 1) }
+        return place
+    }
+
     private func answer(
         _ extract: RevocationList.Extract, after: FeedPosition, _ query: FeedQuery, _ form: FeedForm
     ) throws -> FeedAnswer {
@@ -111,16 +117,16 @@ package struct FeedRoutes: Sendable {
 
     private func stream(_ request: Request) async throws -> Response {
         let query = try FeedQuery(request)
+        let place = try enter()
         let start = try await start(request.headers[.lastEventID], query.after)
-        guard let place = feed.ring.enter(most: settings.followers) else {
-            throw Rejection.overloaded(retryAfter: 1)
-        }
+        // Who was disabled meanwhile, or lost the scope, must not follow for ever.
+        let end = settings.access == .everyone ? nil : BootInstant.now().advanced(by: settings.longestStream)
         return Response(
             status: .ok,
             // A proxy that gathers what it passes on would hold every event back (nginx).
             headers: [.contentType: "text/event-stream", .cacheControl: "no-store", .accelBuffering: "no"],
             body: ResponseBody { writer in
-                try await feed.follow(start, nonce: query.nonce, to: &writer)
+                try await feed.follow(start, nonce: query.nonce, until: end, to: &writer)
                 withExtendedLifetime(place) {}
                 try await writer.finish(nil)
             })

@@ -3,6 +3,9 @@ package struct FeedSettings: Sendable {
     package var access: FeedAccess
     /// Streams and held answers of one node.
     package var followers: Int
+    /// Nanoseconds after which a stream ends, where not everyone may read: who connects again is asked again who it is. A
+    /// little more than the ten minutes after which a follower anchors anew: mostly it leaves by itself.
+    package var longestStream: Int64 = 610_000_000_000
 }
 
 package enum FeedAccess: String, Sendable, CaseIterable {

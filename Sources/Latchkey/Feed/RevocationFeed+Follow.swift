@@ -3,20 +3,20 @@ import NIOCore
 import Postgres
 
 extension RevocationFeed {
-    /// Entries behind a position that are worth sending: the whole list is shared by all who ask for it, and goes out in
-    /// one piece from what is kept.
-    static let mostBehind = 262_144
+    /// Entries behind a position that are worth sending to one reader: the whole list is made once for all who ask for it.
+    static let mostBehind = 16_384
     /// Nanoseconds.
     private static let mostPatience: Int64 = 2_500_000_000
-    private static let lookAgain: Duration = .milliseconds(20)
 
     /// The whole list. Whoever has just revoked something here finds it there, though the position moves by reading alone.
     func whole() async throws -> FeedLists.Whole {
         let begun = BootInstant.now()
-        while let own = list.appendedAt, let read = list.position, own.epoch == read.epoch, own.seq > read.seq,
+        // What is appended from here on is not waited for, or a steady stream of it would hold up every reader.
+        let own = list.appendedAt
+        while let own, let read = list.position, own.epoch == read.epoch, own.seq > read.seq,
             BootInstant.now() - begun < Self.mostPatience / 10
-        { try await Task.sleep(for: Self.lookAgain / 10) }
-        return try await lists.current()
+        { await readings.next() }
+        return try await lists.current(notBehind: own)
     }
 
     /// The list as of now, where it has gone through `position`.
@@ -34,6 +34,11 @@ extension RevocationFeed {
         return extract
     }
 
+    /// Whether a position is ahead of this node: what it is waits to be seen.
+    func isAhead(_ position: FeedPosition) -> Bool {
+        list.position.map { position.epoch == $0.epoch && position.seq > $0.seq } ?? false
+    }
+
     /// A position ahead of this node: another has read further. A tick that began after the request shows whether there is
     /// such a position; it need not be asked for, since one comes twice a second.
     private func extract(notBehind position: FeedPosition) async throws -> RevocationList.Extract {
@@ -44,7 +49,7 @@ extension RevocationFeed {
                 extract.claim.asOf < begun
             else { return extract }
             guard BootInstant.now() - begun < Self.mostPatience else { throw Rejection.unavailable(retryAfter: 1) }
-            try await Task.sleep(for: Self.lookAgain)
+            await readings.next()
         }
     }
 
@@ -73,8 +78,10 @@ extension RevocationFeed {
         case whole(FeedEvent.Reason)
     }
 
-    /// Writes the stream, until its reader goes, is cut off, or the node shuts down.
-    func follow(_ start: Start, nonce: String?, to writer: inout any ResponseBodyWriter) async throws {
+    /// Writes the stream, until its reader goes, is cut off, the time is over, or the node shuts down.
+    func follow(
+        _ start: Start, nonce: String?, until end: BootInstant?, to writer: inout any ResponseBodyWriter
+    ) async throws {
         var nonce = nonce
         let position: FeedPosition
         let history: Int
@@ -90,7 +97,9 @@ extension RevocationFeed {
             // Another history was met meanwhile.
             return try await writer.write(ByteBuffer(bytes: FeedEvent.resync(.history)))
         }
-        while case .events(let events, let next) = await ring.next(cursor) {
+        while end.map({ BootInstant.now() < $0 }) ?? true,
+            case .events(let events, let next) = await ring.next(cursor, until: end)
+        {
             cursor = next
             if events.count == 1 {
                 try await writer.write(events[0].bytes)
@@ -103,14 +112,24 @@ extension RevocationFeed {
     private func write(
         _ whole: FeedLists.Whole, _ reason: FeedEvent.Reason, nonce: String?, to writer: inout any ResponseBodyWriter
     ) async throws {
-        var buffer = ByteBuffer(bytes: FeedEvent.retry + FeedEvent.resync(reason))
-        for piece in whole.entries.pieces.dropLast() {
+        let start = FeedEvent.retry + FeedEvent.resync(reason)
+        try await write(whole.entries, behind: start, to: &writer) { whole.message(nonce: nonce, list.extract) }
+    }
+
+    /// A part at a time: who takes them slowly holds one of them, not all.
+    ///
+    /// - Parameter message: made when its parts are written: its claim is to be the latest.
+    private func write(
+        _ entries: FeedMessage.Entries, behind start: [UInt8], to writer: inout any ResponseBodyWriter,
+        message: () -> FeedMessage
+    ) async throws {
+        var buffer = ByteBuffer(bytes: start)
+        for piece in entries.pieces.dropLast() {
             buffer.writeBytes(FeedEvent.part(piece))
             try await writer.write(buffer)
-            buffer.clear()
+            buffer = ByteBuffer()
         }
-        let message = whole.message(nonce: nonce, list.extract)
-        buffer.writeBytes(try FeedEvent.end(of: message, by: source))
+        buffer.writeBytes(try FeedEvent.end(of: message(), by: source))
         try await writer.write(buffer)
     }
 
@@ -137,11 +156,9 @@ extension RevocationFeed {
         let message = FeedMessage(
             position: standing.position, after: position, claim: claim, entries: entries, nonce: nonce)
         switch start {
-        case .behind:
-            let bytes = FeedEvent.retry + (try FeedEvent.message(message, by: source))
-            try await writer.write(ByteBuffer(bytes: bytes))
+        case .behind: try await write(entries, behind: FeedEvent.retry, to: &writer) { message }
         case .whole where standing.position != position:
-            try await writer.write(ByteBuffer(bytes: try FeedEvent.message(message, by: source)))
+            try await write(entries, behind: [], to: &writer) { message }
         case .whole: break
         }
         return cursor

@@ -5,7 +5,8 @@ import ServiceLifecycle
 
 /// The revocation feed of this node (rule "freshness"): whole lists, what came behind a position, and the stream. It owns
 /// the messages, their signature and who follows; what they tell of is the list's, of which it asks nothing but what was
-/// read. However many follow, the database has no more to do, and an event is encoded and signed once for all of them.
+/// read. However many follow, the database has no more to do, and an event is encoded and signed once for all of them. Who
+/// comes with a position that this node has not stood at itself costs one look-up.
 package final class RevocationFeed: Service {
     let list: RevocationList
     package let key: FeedKey
@@ -13,6 +14,9 @@ package final class RevocationFeed: Service {
     let lists: FeedLists
     let compression = FeedCompression()
     let ring = FeedRing()
+    let readings = FeedReadings()
+    /// Of those that are no small matter to hold until they are written: each may pin a list of its own.
+    let longAnswers = FeedPlaces(most: 128)
     private let nudges: AsyncStream<Void>
     private let nudge: AsyncStream<Void>.Continuation
 
@@ -22,10 +26,10 @@ package final class RevocationFeed: Service {
     private static let mostSilence: Int64 = 700_000_000
 
     package init(
-        _ list: RevocationList, database: Database, masterKeys: MasterKeyRing, node: UniqueID, issuer: String
+        _ list: RevocationList, pulse: Database, masterKeys: MasterKeyRing, node: UniqueID, issuer: String
     ) {
         self.list = list
-        let key = FeedKey(database, masterKeys: masterKeys)
+        let key = FeedKey(pulse, masterKeys: masterKeys)
         self.key = key
         source = FeedSource(node: node, issuer: issuer, key: key)
         lists = FeedLists(list)
@@ -33,7 +37,10 @@ package final class RevocationFeed: Service {
     }
 
     /// The list was read: whoever follows hears of what is new.
-    package func listWasRead() { nudge.yield() }
+    package func listWasRead() {
+        readings.wake()
+        nudge.yield()
+    }
 
     package var followers: Int { ring.followers }
     package var cutOff: Counter { ring.cutOff }
@@ -46,6 +53,7 @@ package final class RevocationFeed: Service {
                 group.addTask {
                     while !Task.isCancelled {
                         self.ring.expire(now: .now())
+                        self.readings.wake()
                         self.nudge.yield()
                         try? await Task.sleep(for: Self.beat)
                     }
@@ -53,6 +61,7 @@ package final class RevocationFeed: Service {
             }
         }
         ring.close()
+        readings.close()
     }
 
     private func publishForever() async {

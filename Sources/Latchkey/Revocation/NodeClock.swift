@@ -18,6 +18,10 @@ package struct BootInstant: Sendable, Comparable {
 
     package static func < (a: BootInstant, b: BootInstant) -> Bool { a.nanoseconds < b.nanoseconds }
 
+    package func advanced(by nanoseconds: Int64) -> BootInstant {
+        BootInstant(nanoseconds: self.nanoseconds + nanoseconds)
+    }
+
     /// Nanoseconds from `b` to `a`.
     package static func - (a: BootInstant, b: BootInstant) -> Int64 { a.nanoseconds - b.nanoseconds }
 }

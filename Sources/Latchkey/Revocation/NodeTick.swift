@@ -41,8 +41,7 @@ package struct NodeTick: Service {
             if let step { tell(step, settling: settling) }
         }
         let begun = BootInstant.now()
-        try await write()
-        let reading = try await list.read(on: list.pulse)
+        let reading = try await list.read(on: list.pulse, behind: row)
         // At a start, and for a node that slept while others narrowed the row.
         if !reading.inForce.covers(settings) { try await list.widen(by: settings) }
         let age = list.age
@@ -56,12 +55,11 @@ package struct NodeTick: Service {
         await follow(reading)
     }
 
-    private func write() async throws(PostgresError) {
-        let clock = list.clock
-        try await list.pulse.query(
-            RevocationSQL.tick(
-                node: node, version: version, masterKeys: masterKeys(), settings: settings,
-                carried: clock.reading?.now, step: clock.step))
+    /// The node's own row, as it stands now.
+    private var row: Query {
+        RevocationSQL.tick(
+            node: node, version: version, masterKeys: masterKeys(), settings: settings,
+            carried: list.clock.reading?.now, step: list.clock.step)
     }
 
     private func follow(_ reading: RevocationList.Reading) async {
@@ -77,7 +75,7 @@ package struct NodeTick: Service {
             tell(step, settling: reading.inForce.settling)
             // At once: others may not have noticed, or start without having seen the clock before. The next tick repeats
             // it where this fails.
-            try? await write()
+            _ = try? await list.pulse.query(row)
         }
         await onReading(reading)
     }

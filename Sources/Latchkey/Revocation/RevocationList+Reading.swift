@@ -49,17 +49,23 @@ extension RevocationList {
         try await read(on: database)
     }
 
-    func read(on database: Database, attempt: Int = 1) async throws(PostgresError) -> Reading {
+    /// - Parameter proof: a commit that goes before, on the same connection: where there are several hosts, that of another
+    ///   may be to a primary that was, which would tell of less than what the commit proves.
+    func read(
+        on database: Database, behind proof: Query? = nil, attempt: Int = 1
+    ) async throws(PostgresError) -> Reading {
         guard attempt <= Self.mostHistories else { throw .unavailable(.unsettled) }
-        let begun = BootInstant.now()
         let (known, history) = state.withLock { ($0.position, $0.history) }
-        let results = try await database.lease { lease throws(PostgresError) in
-            try await lease.batch(
+        let (begun, results) = try await database.lease { lease throws(PostgresError) in
+            if let proof { try await lease.query(proof) }
+            let begun = BootInstant.now()
+            let results = try await lease.batch(
                 [
                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
                     RevocationSQL.entries(after: known?.seq ?? 0, limit: Self.page),
                     RevocationSQL.keyEntries(after: known?.seq ?? 0), "COMMIT",
                 ], commits: .no)
+            return (begun, results)
         }
         let ended = BootInstant.now()
         guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
@@ -71,16 +77,16 @@ extension RevocationList {
         case .same: break
         case .adopt:
             try await database.query(RevocationSQL.adoptHistory)
-            return try await read(on: database, attempt: attempt + 1)
+            return try await read(on: database, behind: proof, attempt: attempt + 1)
         case .begin:
             try await onLoss(position.epoch)
-            var reading = try await read(on: database, attempt: attempt + 1)
+            var reading = try await read(on: database, behind: proof, attempt: attempt + 1)
             reading.history = .begun
             return reading
         }
         if continuity == .broken {
             forget(history)
-            var reading = try await read(on: database, attempt: attempt + 1)
+            var reading = try await read(on: database, behind: proof, attempt: attempt + 1)
             if reading.history == .continued { reading.history = .another }
             return reading
         }
@@ -99,7 +105,9 @@ extension RevocationList {
             begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
             step: clock.take(sample, settling: inForce.settling), history: .continued, sample: sample,
             number: history)
-        guard move(to: position, of: history) else { return try await read(on: database, attempt: attempt + 1) }
+        guard move(to: position, of: history) else {
+            return try await read(on: database, behind: proof, attempt: attempt + 1)
+        }
         return reading
     }
 
@@ -146,6 +154,7 @@ extension RevocationList {
             otherHistories.add()
             state.history += 1
             state.position = nil
+            state.appendedAt = nil
             state.recent = []
             state.ids.beginHistory()
             // Positions of the other history say nothing of this one's entries; the keys stay in the set.
@@ -192,7 +201,7 @@ extension RevocationList {
     }
 
     /// Claims that all that was acknowledged before `instant` is in the set. Only a tick may: it has proved, by a commit
-    /// of its own after `instant` and before its reading, that it reads from the living primary.
+    /// of its own after `instant` and before its reading, on one connection, that it reads from the living primary.
     func claim(completeAsOf instant: BootInstant, by reading: Reading) {
         let claim = Claim(asOf: instant, time: reading.time(at: instant))
         state.withLock { state in
@@ -205,8 +214,7 @@ extension RevocationList {
     /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would.
     package func readAndClaim() async throws(PostgresError) -> Reading {
         let begun = BootInstant.now()
-        try await database.query(RevocationSQL.proveLivingPrimary)
-        let reading = try await read()
+        let reading = try await read(on: database, behind: RevocationSQL.proveLivingPrimary)
         claim(completeAsOf: begun, by: reading)
         return reading
     }

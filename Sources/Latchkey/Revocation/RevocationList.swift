@@ -140,7 +140,7 @@ package final class RevocationList: RevocationLookup {
         // reading of its own: the entry may be of a commit whose fate was unknown, and the position older than it.
         if contains(tokenID) {
             _ = try await readAndClaim()
-            if let position { return position }
+            if let position = position(listing: tokenID) { return position }
         }
         let append = RevocationSQL.append(tokenID: tokenID, audit: event.row(origin))
         let result: ResultSet
@@ -151,13 +151,19 @@ package final class RevocationList: RevocationLookup {
             // It was sent and its fate is not known. The answer rests on a commit behind it: where that finds no entry
             // it is appended again, and a second one of the same id would change nothing.
             _ = try await readAndClaim()
-            if contains(tokenID), let position { return position }
+            if let position = position(listing: tokenID) { return position }
             result = try await database.query(append)
         }
         let (entries, position) = try result.appendedEntries()
         guard let position else { throw .unexpectedRowCount(0) }
         insert(entries, at: position)
         return position
+    }
+
+    /// The position that was read, where the list up to it holds the id. What stands in the set may be of a history that was
+    /// lost: an acknowledgement rests on what the database holds.
+    private func position(listing id: UniqueID) -> FeedPosition? {
+        state.withLock { $0.ids.present.contains(id) ? $0.position : nil }
     }
 
     /// In steps: of millions of entries the whole takes longer than a request should wait for the lock.

@@ -90,12 +90,15 @@ package enum RevocationSQL {
         """
     }
 
-    /// What the list's digest was at `seq`, within the last day; no row where no batch ended there.
+    /// What the list's digest was at `seq`, where that was the head within the last day; no row where no batch ended there.
+    /// A position grows old from its successor on: behind quiet hours the head is as good as ever.
     static func digest(at seq: Int64) -> Query {
         """
         SELECT digest
         FROM feed_batches
-        WHERE seq = \(seq) AND at > clock_timestamp() - interval '24 hours'
+        WHERE seq = \(seq) AND COALESCE(
+            (SELECT successor.at FROM feed_batches successor WHERE successor.seq > \(seq) ORDER BY seq LIMIT 1)
+                > (SELECT settled FROM steady_clock()) - interval '24 hours', true)
         """
     }
 
@@ -122,36 +125,42 @@ package enum RevocationSQL {
 
     /// Slots are spent by the settled clock.
     static let horizon: Query =
-        "SELECT longest_access_token + 300 AS seconds, settled AS now FROM installation, steady_clock()"
+        "SELECT longest_access_token + 300 AS seconds, raw, steady, settled FROM installation, steady_clock()"
 
-    static func hasRows(slot: Int16) -> Query {
-        "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot)) AS found"
+    /// Whether anything in the slot was alive then, and its last row; no `last` where it is empty.
+    static func content(slot: Int16, at instant: Instant) -> Query {
+        """
+        SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot) WHERE expires_at > \(instant)) AS is_alive,
+               (SELECT max(seq) FROM \("revocation_entries", slot: slot)) AS last
+        """
     }
 
-    /// Emptying a slot: a lock that is not waited for (a queued ACCESS EXCLUSIVE lock would stop every reader behind a
-    /// dump), a look whether everything has expired, and TRUNCATE.
+    /// Emptying a slot that was looked through: a lock that is not waited for (a queued ACCESS EXCLUSIVE lock would stop
+    /// every reader behind a dump), a look at what came since, and TRUNCATE.
     static func lock(slot: Int16) -> Query {
         "LOCK TABLE \("revocation_entries", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT"
     }
 
-    static func hasLive(slot: Int16) -> Query {
-        """
-        SELECT c.raw, c.steady, c.settled, EXISTS (
-            SELECT FROM \("revocation_entries", slot: slot) WHERE expires_at > c.settled
-        ) AS found
-        FROM steady_clock() AS c
-        """
+    static func hasRows(slot: Int16, after seq: Int64) -> Query {
+        "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot) WHERE seq > \(seq)) AS found"
     }
 
     static func empty(slot: Int16) -> Query {
         "TRUNCATE \("revocation_entries", slot: slot)"
     }
 
-    /// A thousand at a time, so that no statement runs long.
+    /// A thousand at a time, so that no statement runs long: those that had a successor a day ago. The head has none: every
+    /// node and follower stands there, however long nothing is revoked, and its digest is what tells this history from
+    /// another. Only the first rows are looked at, or each round would walk through all.
     static let forgetOldBatches: Query = """
         DELETE FROM feed_batches
         WHERE seq IN (
-            SELECT seq FROM feed_batches WHERE at < clock_timestamp() - interval '24 hours' ORDER BY seq LIMIT 1000)
+            SELECT seq
+            FROM (
+                SELECT seq, lead(at) OVER (ORDER BY seq) AS followed_at
+                FROM (SELECT seq, at FROM feed_batches ORDER BY seq LIMIT 1001) AS oldest
+            ) AS batch
+            WHERE followed_at < (SELECT settled FROM steady_clock()) - interval '24 hours')
         """
 }
 

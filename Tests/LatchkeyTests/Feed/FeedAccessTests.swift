@@ -36,4 +36,36 @@ struct FeedAccessTests {
             }
         }
     }
+
+    @Test(arguments: FeedAccess.allCases)
+    func `is asked again after a while of those who follow, where not everyone may`(access: FeedAccess) async throws {
+        try await TestInstallation.run(
+            settings: {
+                $0.feed.access = access
+                $0.feed.longestStream = 2_000_000_000
+            }
+        ) { it in
+            let administrator = try await it.node.administrator()
+            let verifier = try await it.node.newClient(administrator, scope: "revocations")
+            let headers = access == .everyone ? [] : [verifier.basic]
+            let begun = ContinuousClock.now
+            let follower = try await FeedFollower.follow(it.node, headers: headers)
+            #expect(follower.status == 200)
+            let off = try await it.node.post("/admin/clients/\(verifier.id)/disable", bearer: administrator)
+            #expect(off.status == 204)
+            if access == .everyone {
+                #expect(await becomesTrue { follower.events("heartbeat").count >= 4 })
+                #expect(!follower.hasEnded)
+            } else {
+                #expect(await becomesTrue { follower.hasEnded })
+                #expect(ContinuousClock.now - begun >= .seconds(2))
+                // It was an end, not a loss.
+                #expect(follower.messages.count > 1)
+                let again = try await FeedFollower.follow(
+                    it.node, headers: headers + [("last-event-id", follower.position ?? "")])
+                #expect(again.status == 401)
+            }
+            await follower.stop()
+        }
+    }
 }

@@ -9,7 +9,7 @@ import Testing
 @testable import Latchkey
 
 /// A follower's set is the database's, and comes in time. Small, since others are tested at the same time:
-/// `LATCHKEY_FEED_STORM` says how many entries are written instead (100000), and that figures are wanted.
+/// `LATCHKEY_FEED_STORM` says how many entries are written instead (100000), and that figures are held to the promise: run it alone.
 @Suite("Followers of the feed")
 struct FeedGapTests {
     private static let storm = ProcessInfo.processInfo.environment["LATCHKEY_FEED_STORM"].flatMap { Int($0) }
@@ -128,7 +128,7 @@ struct FeedGapTests {
         return ids
     }
 
-    /// Prints the figures; what it holds them to is for the slowest of machines, busy with all other tests.
+    /// Prints the figures. Beside all other tests it holds them to what the slowest of machines keeps, alone to the promise.
     @Test func `hear of a revocation soon after it was acknowledged`() async throws {
         try await TestInstallation.run(nodes: 2) { it in
             var followers: [FeedFollower] = []
@@ -167,7 +167,11 @@ struct FeedGapTests {
             print(line("revoke acknowledged → refused on a second node", nodes))
             print(line("revoke acknowledged → known to 50 followers", streams))
             #expect(delays.count == Self.samples * 50)
-            #expect(streams[delays.count / 2] < .seconds(1))
+            #expect(streams[delays.count / 2] < (Self.storm == nil ? .seconds(1) : .milliseconds(50)))
+            if Self.storm != nil {
+                #expect(nodes[nodes.count * 99 / 100] <= .milliseconds(100))
+                #expect(streams[delays.count * 99 / 100] <= .seconds(1))
+            }
         }
     }
 }

@@ -131,23 +131,34 @@ struct FeedStreamTests {
         }
     }
 
+    /// Puts as many entries on the list as one revocation.
+    private func revoke(_ count: Int64, _ it: TestInstallation) async throws {
+        _ = try await it.database.transaction { transaction in
+            try await transaction.commit([
+                """
+                WITH head AS (
+                    UPDATE feed_head SET seq = \(count), digest = sha256('many') RETURNING seq, digest
+                ), batch AS (INSERT INTO feed_batches (seq, digest) SELECT seq, digest FROM head)
+                INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
+                SELECT 1, seq, 1, gen_random_uuid(), clock_timestamp() + interval '10 minutes'
+                FROM generate_series(1, \(count)) AS seq
+                """,
+                "SELECT pg_notify('latchkey_revocations', '') IS NULL AS notified",
+            ])
+        }
+        #expect(await becomesTrue { it.node.installation.revocations.position?.seq == count })
+    }
+
     @Test func `sends a long list in parts`() async throws {
         try await TestInstallation.run { it in
             let count: Int64 = 2_300
-            _ = try await it.database.transaction { transaction in
-                try await transaction.commit([
-                    """
-                    WITH head AS (
-                        UPDATE feed_head SET seq = \(count), digest = sha256('many') RETURNING seq, digest
-                    ), batch AS (INSERT INTO feed_batches (seq, digest) SELECT seq, digest FROM head)
-                    INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
-                    SELECT 1, seq, 1, gen_random_uuid(), clock_timestamp() + interval '10 minutes'
-                    FROM generate_series(1, \(count)) AS seq
-                    """,
-                    "SELECT pg_notify('latchkey_revocations', '') IS NULL AS notified",
-                ])
-            }
-            #expect(await becomesTrue { it.node.installation.revocations.position?.seq == count })
+            let start = try ReceivedMessage(try await it.node.feed()).position
+            try await revoke(count, it)
+            let behind = try await FeedFollower.follow(it.node, query: "?after=\(start)")
+            #expect(await becomesTrue { behind.messages.count >= 1 })
+            await behind.stop()
+            #expect(behind.ids.count == Int(count) && behind.events.count >= 5)
+            try await behind.received().first?.verify(it.node)
             let follower = try await FeedFollower.follow(it.node, query: "?nonce=n")
             #expect(await becomesTrue { follower.messages.count >= 1 })
             await follower.stop()
@@ -161,6 +172,72 @@ struct FeedStreamTests {
                 try await whole.verify(it.node)
                 #expect(whole.forms == message.forms)
             }
+        }
+    }
+
+    @Test func `sends so many long answers at once and no more, and short ones all the same`() async throws {
+        try await TestInstallation.run { it in
+            let start = try ReceivedMessage(try await it.node.feed()).position
+            try await revoke(1_100, it)
+            let places = it.node.installation.feed.longAnswers
+            @Sendable func takeAll() -> [FeedPlaces.Place] {
+                var all: [FeedPlaces.Place] = []
+                while let place = places.take() { all.append(place) }
+                return all
+            }
+            let gzip = [("accept-encoding", "gzip")]
+            var taken = takeAll()
+            #expect(taken.count == 128)
+            for query in ["", "?nonce=n", "?after=\(start)"] {
+                for headers in [[], gzip] {
+                    let answer = try await it.node.feed(query, headers)
+                    #expect(answer.status == 503 && answer.header("retry-after") != nil, "\(query)")
+                }
+            }
+            let position = try #require(it.node.installation.revocations.position).word
+            #expect(try await it.node.feed("?after=\(position)").status == 200)
+            withExtendedLifetime(taken) {}
+            taken = []
+            for query in ["", "?nonce=n", "?after=\(start)"] {
+                for headers in [[], gzip] { #expect(try await it.node.feed(query, headers).status == 200, "\(query)") }
+            }
+            #expect(try await it.node.send(.HEAD, "/revocations").status == 200)
+            // Each was given back.
+            #expect(await becomesTrue { takeAll().count == 128 })
+        }
+    }
+
+    @Test func `begins anew for who is far behind: the whole list is made once for all`() async throws {
+        try await TestInstallation.run { it in
+            let start = try ReceivedMessage(try await it.node.feed()).position
+            let count = Int64(RevocationFeed.mostBehind) + 1
+            try await revoke(count, it)
+            #expect(try await it.node.feed("?after=\(start)").status == 410)
+            let follower = try await FeedFollower.follow(it.node, headers: [("last-event-id", start)])
+            #expect(await becomesTrue { follower.messages.count >= 1 })
+            await follower.stop()
+            #expect(follower.events.first?.data["reason"] == "history")
+            #expect(follower.ids.count == Int(count))
+        }
+    }
+
+    @Test func `waits for a position ahead as one of those who follow`() async throws {
+        try await TestInstallation.run(settings: { $0.feed.followers = 1 }) { it in
+            let position = try ReceivedMessage(try await it.node.feed()).position
+            let parts = position.split(separator: ".")
+            let ahead = "\(parts[0]).7.AAAAAAAAAAAAAAAA"
+            for query in ["?after=\(ahead)", "?after=\(ahead)&wait=5"] {
+                #expect(try await it.node.feed(query).status == 410)
+            }
+            let follower = try await FeedFollower.follow(it.node)
+            #expect(follower.status == 200)
+            for query in ["?after=\(ahead)", "?after=\(ahead)&wait=5", "/stream?after=\(ahead)"] {
+                let answer = try await it.node.feed(query)
+                #expect(answer.status == 503 && answer.header("retry-after") != nil, "\(query)")
+            }
+            // What can be told at once takes no place.
+            #expect(try await it.node.feed("?after=\(position)").status == 200)
+            await follower.stop()
         }
     }
 

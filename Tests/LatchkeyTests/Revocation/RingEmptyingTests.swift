@@ -162,13 +162,66 @@ struct RingEmptyingTests {
         }
     }
 
-    @Test("forgets batches and nodes of yesterday")
+    @Test func `A slot that holds something alive is not locked, and one that was looked through is looked at again`()
+        async throws
+    {
+        try await withDatabase { database in
+            let ring = RevocationRing(database, clock: NodeClock())
+            let slot = try await spentEntrySlot(database)
+            for seq: Int64 in 1...2 {
+                try await insertEntry(database, slot: slot, seq: seq, left: seq == 1 ? -1 : 3600)
+            }
+            try await database.transaction(timeout: 30_000_000_000) { transaction in
+                try await transaction.hold("SELECT count(*) FROM \("revocation_entries", slot: slot)")
+                #expect(try await ring.emptySpentSlots { slot, _ in Issue.record("locked: \(slot)") } == 0)
+                try await transaction.commit()
+            }
+            // The second came between the look and the lock.
+            #expect(try await ring.empty(slot, lookedThroughTo: 1) == .alive)
+            #expect(try await seqs(database) == [1, 2])
+            #expect(try await ring.empty(slot, lookedThroughTo: 2) == .emptied)
+            #expect(try await seqs(database).isEmpty)
+        }
+    }
+
+    @Test func `A slot that cannot be emptied is told of, and the others are emptied`() async throws {
+        try await withDatabase { database in
+            let ring = RevocationRing(database, clock: NodeClock())
+            let slot = try await spentEntrySlot(database)
+            for seq: Int64 in 1...2 { try await insertEntry(database, slot: slot + Int16(seq) - 1, seq: seq, left: -1) }
+            try await database.query(
+                """
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN
+                    RAISE EXCEPTION 'not now';
+                END
+                $$
+                """)
+            try await database.query(
+                """
+                CREATE TRIGGER refusal BEFORE TRUNCATE ON \("revocation_entries", slot: slot)
+                FOR EACH STATEMENT EXECUTE FUNCTION refuse()
+                """)
+            var left: [Int16] = []
+            let emptied = try await ring.emptySpentSlots { slot, error in
+                left.append(slot)
+                #expect((error as? PostgresError)?.sqlState == "P0001")
+            }
+            #expect(left == [slot])
+            #expect(emptied == 1)
+            #expect(try await seqs(database) == [1])
+        }
+    }
+
+    @Test("forgets nodes of yesterday, and batches that had a successor a day ago")
     func forgets() async throws {
         try await withDatabase { database in
             try await database.batch([
+                "DELETE FROM feed_batches",
                 """
                 INSERT INTO feed_batches (seq, digest, at)
-                VALUES (1, '', clock_timestamp() - interval '25 hours'), (2, '', clock_timestamp() - interval '23 hours')
+                SELECT seq, '', clock_timestamp() - make_interval(hours => hours)
+                FROM (VALUES (1, 50), (2, 26), (3, 25), (4, 23)) AS batch (seq, hours)
                 """,
                 """
                 INSERT INTO node_ticks (node, version, master_keys, ticked_at)
@@ -176,12 +229,28 @@ struct RingEmptyingTests {
                        (gen_random_uuid(), 'new', '{1}', clock_timestamp())
                 """,
             ])
-            try await RevocationRing(database, clock: NodeClock()).forgetOld()
-            let row = try await database.query(
-                "SELECT (SELECT min(seq) FROM feed_batches WHERE seq > 0) AS seq, (SELECT min(version) FROM node_ticks) AS version"
-            ).one()
-            #expect(try row.decode("seq", as: Int64.self) == 2)
-            #expect(try row.decode("version", as: String.self) == "new")
+            func left() async throws -> [Int64] {
+                var seqs: [Int64] = []
+                for row in try await database.query("SELECT seq FROM feed_batches ORDER BY seq").rows {
+                    seqs.append(try row.decode("seq"))
+                }
+                return seqs
+            }
+            let ring = RevocationRing(database, clock: NodeClock())
+            try await ring.forgetOld()
+            #expect(try await left() == [3, 4])
+            let version: String = try await database.query("SELECT min(version) AS version FROM node_ticks").one()
+                .decode("version")
+            #expect(version == "new")
+            // The head stays, however old; more than one statement takes go as well.
+            try await database.query(
+                """
+                INSERT INTO feed_batches (seq, digest, at)
+                SELECT seq, '', clock_timestamp() - interval '2 days' FROM generate_series(5, 2600) AS seq
+                """)
+            try await database.query("UPDATE feed_batches SET at = at - interval '2 days'")
+            try await ring.forgetOld()
+            #expect(try await left() == [2600])
         }
     }
 }

@@ -1,0 +1,37 @@
+import Synchronization
+
+/// Whoever waits for the list to be read again, woken all at once: none of them looks by itself.
+final class FeedReadings: Sendable {
+    private struct State {
+        var waiting: [CheckedContinuation<Void, Never>] = []
+        var isOpen = true
+    }
+
+    private let state = Mutex(State())
+
+    /// Returns after the next reading, and now and then without one: who waits looks whether it is what was waited for, and
+    /// how late it is.
+    func next() async {
+        await withCheckedContinuation { continuation in
+            let waits = state.withLock { state in
+                if state.isOpen { state.waiting.append(continuation) }
+                return state.isOpen
+            }
+            if !waits { continuation.resume() }
+        }
+    }
+
+    func wake() {
+        let waiting = state.withLock { state in
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+
+    /// Nobody waits from here on.
+    func close() {
+        state.withLock { $0.isOpen = false }
+        wake()
+    }
+}
