@@ -92,7 +92,11 @@ package final class SecurityToken: Sendable {
 
     /// Destroys the key pair, for good. None is no error.
     package func destroy(id: [UInt8]) throws(SecurityTokenError) {
-        try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
+        let count = try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
+        guard count == 0 else { return }
+        // One that went away may seem to be there, and empty, until the module begins anew.
+        try TokenModule.load(path).restart()
+        _ = try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
     }
 
     func sign(
