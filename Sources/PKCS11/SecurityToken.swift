@@ -202,9 +202,16 @@ package final class SecurityToken: Sendable {
                 giveBack(session)
                 return result
             } catch {
-                // An operation may have been left half done in it.
-                session.close()
-                if error.isLoss { forget(login: session.login) }
+                if error == .noKey {
+                    giveBack(session)
+                } else {
+                    // An operation may have been left half done in it; with its last session a token forgets the login, and
+                    // shows no private key from then on.
+                    session.close()
+                    let login = session.login
+                    state.withLock { if $0.login == login { $0.isLoggedIn = false } }
+                    if error.isLoss { forget(login: login) }
+                }
                 throw error
             }
         }
