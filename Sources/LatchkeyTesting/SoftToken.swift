@@ -118,7 +118,9 @@ package struct SoftToken: Sendable {
         for object in try objects() {
             // It is named until its readers are let go.
             let pipe = object + ".pipe"
-            guard link(object, pipe) == 0, rename(object + ".kept", object) == 0 else { throw CannotMake(description: "\(object) stays away") }
+            guard link(object, pipe) == 0, rename(object + ".kept", object) == 0 else {
+                throw CannotMake(description: "\(object) stays away")
+            }
             let descriptor = open(pipe, O_RDWR | O_NONBLOCK | O_CLOEXEC)
             guard descriptor >= 0 else { throw CannotMake(description: "\(pipe) cannot be opened") }
             close(descriptor)
@@ -127,8 +129,10 @@ package struct SoftToken: Sendable {
     }
 
     private func objects() throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".object") && $0 != "token.object" }
-            .map { "\(folder)/\($0)" }
+        try FileManager.default.contentsOfDirectory(atPath: folder).filter {
+            $0.hasSuffix(".object") && $0 != "token.object"
+        }
+        .map { "\(folder)/\($0)" }
     }
 
     private var hidden: String { "\(Self.home)/hidden-\((folder as NSString).lastPathComponent)" }

@@ -92,7 +92,11 @@ package final class SecurityToken: Sendable {
 
     /// Destroys the key pair, for good. None is no error.
     package func destroy(id: [UInt8]) throws(SecurityTokenError) {
-        try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
+        let count = try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
+        guard count == 0 else { return }
+        // One that went away may seem to be there, and empty, until the module begins anew.
+        try TokenModule.load(path).restart()
+        _ = try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
     }
 
     func sign(
@@ -198,9 +202,16 @@ package final class SecurityToken: Sendable {
                 giveBack(session)
                 return result
             } catch {
-                // An operation may have been left half done in it.
-                session.close()
-                if error.isLoss { forget(login: session.login) }
+                if error == .noKey {
+                    giveBack(session)
+                } else {
+                    // An operation may have been left half done in it; with its last session a token forgets the login, and
+                    // shows no private key from then on.
+                    session.close()
+                    let login = session.login
+                    state.withLock { if $0.login == login { $0.isLoggedIn = false } }
+                    if error.isLoss { forget(login: login) }
+                }
                 throw error
             }
         }

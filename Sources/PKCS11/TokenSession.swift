@@ -90,13 +90,17 @@ struct TokenSession: Sendable {
     }
 
     /// Destroys both halves with this id; those that are gone already are no error.
-    func destroy(id: [UInt8]) throws(SecurityTokenError) {
+    /// - Returns: how many objects there were.
+    func destroy(id: [UInt8]) throws(SecurityTokenError) -> Int {
+        var count = 0
         for half in [LK_PRIVATE, LK_PUBLIC] {
             var found = try find(half, id)
             while found.count > 0 {
                 try destroy(found.object)
+                count += 1
                 found = try find(half, id)
             }
         }
+        return count
     }
 }

@@ -205,7 +205,10 @@ package final class KeyRing: Sendable {
             KeySchedule.signer(state.snapshot?.keys ?? [], at: steady, wanted: wanted, otherwise: algorithm)
         }
         if let wanted, wanted != signer?.algorithm { state.withLock { _ = $0.missed.insert(wanted) } }
-        guard let signer, let key = open(signer) else { throw Rejection.unavailable(retryAfter: 1) }
+        // Once it is known that a token hangs nobody waits behind those that found out.
+        guard let signer, signer.holder == .database || token?.failure != .doesNotAnswer, let key = open(signer) else {
+            throw Rejection.unavailable(retryAfter: 1)
+        }
         return (signer.kid, key, signer.holder)
     }
 
