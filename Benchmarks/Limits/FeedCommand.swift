@@ -16,19 +16,24 @@ struct FeedCommand: AsyncParsableCommand {
     @Option var followers = 50
 
     private struct Revoked: Sendable {
+        let position: String
         let seq: Int64
         let answered: ContinuousClock.Instant
         let took: Duration
     }
 
     func run() async throws {
-        let tokens = try String(contentsOfFile: tokens, encoding: .utf8).split(separator: "\n").map(String.init)
+        var tokens = try String(contentsOfFile: tokens, encoding: .utf8).split(separator: "\n").map(String.init)
+        // Where they begin: a follower has got the list before it follows the stream.
+        guard let first = try await revoke([tokens.removeFirst()]).first else {
+            throw ValidationError("the first token was not revoked")
+        }
         var readers: [StreamReader] = []
         for number in 0..<followers {
             guard let url = URL(string: follow[number % follow.count]), let host = url.host, let port = url.port else {
                 throw ValidationError("--follow is http://HOST:PORT")
             }
-            readers.append(try await StreamReader.connect(host: host, port: port))
+            readers.append(try await StreamReader.connect(host: host, port: port, from: first.position))
         }
         try await wait(within: .seconds(10)) { readers.allSatisfy { $0.position != nil } }
 
@@ -91,9 +96,10 @@ struct FeedCommand: AsyncParsableCommand {
         let answer = try await client.execute(request, timeout: .seconds(10))
         let answered = ContinuousClock.now
         _ = try await answer.body.collect(upTo: 1 << 16)
-        let parts = answer.headers.first(name: "latchkey-position")?.split(separator: ".") ?? []
+        let position = answer.headers.first(name: "latchkey-position") ?? ""
+        let parts = position.split(separator: ".")
         guard answer.status == .ok, parts.count == 3, let seq = Int64(parts[1]) else { return nil }
-        return Revoked(seq: seq, answered: answered, took: answered - sent)
+        return Revoked(position: position, seq: seq, answered: answered, took: answered - sent)
     }
 
     private func wait(within limit: Duration, until isTrue: () -> Bool) async throws {

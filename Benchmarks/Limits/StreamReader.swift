@@ -16,7 +16,8 @@ final class StreamReader: Sendable {
         self.channel = channel
     }
 
-    static func connect(host: String, port: Int) async throws -> StreamReader {
+    /// - Parameter position: to go on from.
+    static func connect(host: String, port: Int, from position: String) async throws -> StreamReader {
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHTTPClientHandlers() }
@@ -27,7 +28,8 @@ final class StreamReader: Sendable {
             try channel.pipeline.syncOperations.addHandler(Ear(reader))
         }.get()
         let head = HTTPRequestHead(
-            version: .http1_1, method: .GET, uri: "/revocations/stream", headers: ["host": "bench"])
+            version: .http1_1, method: .GET, uri: "/revocations/stream",
+            headers: ["host": "bench", "last-event-id": position])
         channel.write(HTTPClientRequestPart.head(head), promise: nil)
         try await channel.writeAndFlush(HTTPClientRequestPart.end(nil)).get()
         return reader

@@ -18,9 +18,19 @@ package enum EntryForm {
 
     static func append(_ entry: RevocationEntry, to bytes: inout [UInt8]) {
         bytes.append(UInt8(entry.kind.rawValue))
-        bytes += entry.id.bytes
-        let expiry = entry.expiry
-        for shift in [24, 16, 8, 0] as [UInt32] { bytes.append(UInt8(truncatingIfNeeded: expiry >> shift)) }
+        // No array for each part: a node that starts may take millions.
+        append(entry.id.high, octets: 8, to: &bytes)
+        append(entry.id.low, octets: 8, to: &bytes)
+        append(UInt64(entry.expiry), octets: 4, to: &bytes)
+    }
+
+    /// The lowest octets of a number, the highest of them first.
+    private static func append(_ number: UInt64, octets: UInt64, to bytes: inout [UInt8]) {
+        var left = octets * 8
+        while left > 0 {
+            left -= 8
+            bytes.append(UInt8(truncatingIfNeeded: number >> left))
+        }
     }
 
     static func append(_ entry: KeyEntry, to bytes: inout [UInt8]) {
@@ -57,7 +67,9 @@ package enum EntryForm {
                     out.append(digit(bytes[start + offset] >> 4))
                     out.append(digit(bytes[start + offset] & 15))
                 }
-                out += "\",\"exp\":\(expiry(bytes, at: start))}".utf8
+                out += "\",\"exp\":".utf8
+                appendDecimal(expiry(bytes, at: start), to: &out)
+                out.append(UInt8(ascii: "}"))
                 start += idLength
             default:
                 out += (isLift(bytes[start]) ? "{\"lift\":\"" : "{\"kid\":\"").utf8
@@ -65,6 +77,16 @@ package enum EntryForm {
                 out += "\"}".utf8
                 start += keyLength
             }
+        }
+    }
+
+    private static func appendDecimal(_ number: UInt32, to out: inout [UInt8]) {
+        var (unit, rest) = (UInt32(1), number)
+        while number / unit >= 10 { unit *= 10 }
+        while unit > 0 {
+            out.append(UInt8(ascii: "0") + UInt8(rest / unit))
+            rest %= unit
+            unit /= 10
         }
     }
 

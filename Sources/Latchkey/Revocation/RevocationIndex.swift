@@ -31,6 +31,9 @@ struct RevocationIndex {
         parts[part].keep { isHeld(UInt32(truncatingIfNeeded: $0)) }
     }
 
+    /// By how many slots the entry that lies furthest from its home does.
+    var longestWay: Int { parts.reduce(0) { max($0, $1.longestWay) } }
+
     /// Slots of all parts, each of 8 bytes.
     var slotCount: Int { parts.reduce(0) { $0 + $1.slots.count } }
 
@@ -46,6 +49,10 @@ extension RevocationIndex {
         /// The slots that are homes of a mark; behind them stands the tail into which the last ones overflow.
         private var homes = 0
         private var count = 0
+
+        var longestWay: Int {
+            slots.indices.reduce(0) { slots[$1] == Self.free ? $0 : max($0, $1 - home(of: slots[$1])) }
+        }
 
         func contains(_ mark: UInt32, where hasID: (UInt32) -> Bool) -> Bool {
             guard count > 0 else { return false }
@@ -71,7 +78,8 @@ extension RevocationIndex {
             rebuild(homes: held == 0 ? 0 : held + held / 4 + 8, keeping: isHeld)
         }
 
-        private func home(of value: UInt64) -> Int { Int((value >> 32) * UInt64(homes) >> 32) }
+        /// A mark's place, scaled to the number of homes.
+        private func home(of value: UInt64) -> Int { Int(((value >> 32) * UInt64(homes)) >> 32) }
 
         /// Puts a value before the first greater one and moves those behind it up by one, as far as the next free slot.
         /// - Returns: false where the tail is full; nothing was changed then.

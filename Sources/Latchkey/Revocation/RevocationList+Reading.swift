@@ -91,13 +91,14 @@ extension RevocationList {
             return reading
         }
         // Behind the first page other snapshots do: entries up to a head that was read stay what they are.
-        var page = results[2]
-        var last = try take(page, results[3], of: history)
-        while page.count == Self.page, let seq = last {
-            page = try await database.lease(timeout: Self.pagesTimeout) { lease throws(PostgresError) in
+        var page = try RevocationPage(results[2].one())
+        try take(page, results[3], of: history)
+        while page.entries.count == Self.page, let seq = page.entries.last?.seq {
+            let result = try await database.lease(timeout: Self.pagesTimeout) { lease throws(PostgresError) in
                 try await lease.query(RevocationSQL.entries(after: seq, through: position.seq, limit: Self.page))
             }
-            last = try take(page, nil, of: history)
+            page = try RevocationPage(result.one())
+            try take(page, nil, of: history)
         }
         let sample = SteadyClock.Sample(
             raw: try head.decode("raw"), reading: try ClockReading(head), begun: begun, ended: ended)
@@ -163,17 +164,13 @@ extension RevocationList {
     }
 
     /// - Parameter history: another one was met since the reading began: what it read is of no use.
-    /// - Returns: the last entry's position.
     private func take(
-        _ entries: ResultSet, _ keyEntries: ResultSet?, of history: Int
-    ) throws(PostgresError) -> Int64? {
-        var ids: [(seq: Int64, entry: RevocationEntry)] = []
-        ids.reserveCapacity(entries.count)
-        for row in entries.rows { ids.append((try row.decode("seq"), try RevocationEntry(row))) }
+        _ page: RevocationPage, _ keyEntries: ResultSet?, of history: Int
+    ) throws(PostgresError) {
         var keys: [KeyEntry] = []
         for row in keyEntries.map({ Array($0.rows) }) ?? [] { keys.append(try KeyEntry(row)) }
         state.withLock { state in
-            for (seq, entry) in ids {
+            for (seq, entry) in page.entries {
                 if state.history == history { state.ids.read(entry, at: seq) } else { state.ids.read(lost: entry) }
             }
             for entry in keys where state.history == history {
@@ -181,7 +178,6 @@ extension RevocationList {
                 state.ids.read(entry)
             }
         }
-        return ids.last?.seq
     }
 
     /// Two readings may run at once (a tick and a notification): the position never goes back.

@@ -72,6 +72,8 @@ struct IndexedLog {
         log = RevocationLog(firstRun: firstRun)
     }
 
+    var longestWay: Int { index.longestWay }
+
     /// Without the heads of arrays.
     var heldBytes: Int { log.count * EntryForm.idLength + index.slotCount * 8 }
 

@@ -15,6 +15,9 @@ struct RevokedIDsTests {
         .version7(millisecondsSince1970: 1_800_000_000_000, random: SecureRandom.bytes(10))
     }
 
+    /// (An expectation that names the ids themselves would print them all.)
+    private static func held(_ known: [UniqueID], in ids: RevokedIDs) -> [Bool] { known.map { ids.contains($0) } }
+
     /// The slower way to the same end.
     private struct Model {
         var present: [UniqueID: Int64] = [:]
@@ -65,16 +68,17 @@ struct RevokedIDsTests {
                 }
             }
             let alive = model.ids
-            for id in known.shuffled().prefix(500) where alive.contains(id) {
-                #expect(ids.contains(id), "step \(step)")
-            }
-            #expect(!ids.contains(Self.random()))
+            let missed = known.shuffled().prefix(500).count { alive.contains($0) && !ids.contains($0) }
+            #expect(missed == 0, "step \(step)")
+            let invents = ids.contains(Self.random())
+            #expect(!invents)
         }
         now += 100
         _ = ids.removeExpired(now: now)
         sweep()
         #expect(ids.count == 0)
-        #expect(known.allSatisfy { !ids.contains($0) })
+        let kept = known.count { ids.contains($0) }
+        #expect(kept == 0)
     }
 
     @Test func `take no more than 33 bytes each, and give them back`() {
@@ -84,17 +88,24 @@ struct RevokedIDsTests {
             let id = Self.random()
             if seq % 1000 == 0 { known.append(id) }
             ids.read(Self.entry(id, expires: seq <= 100_000 ? 100 : 200), at: Int64(seq))
-            if seq % 40_000 == 0 { #expect(ids.present.heldBytes <= seq * 33, "\(ids.present.heldBytes / seq)") }
+            if seq % 40_000 == 0 {
+                let bytes = ids.present.heldBytes
+                #expect(bytes <= seq * 33)
+            }
         }
-        #expect(ids.count == 200_000)
-        #expect(known.allSatisfy { ids.contains($0) })
+        // Found in a few steps: clusters of a table that is seven eighths full are some dozens long.
+        let way = ids.present.longestWay
+        #expect(way < 300)
+        let (count, missed) = (ids.count, known.count { !ids.contains($0) })
+        #expect(count == 200_000 && missed == 0)
         let isLess = ids.removeExpired(now: 100)
         #expect(isLess)
         // Before the index was swept, too.
-        #expect(known.map { ids.contains($0) } == known.indices.map { $0 >= 100 })
+        #expect(Self.held(known, in: ids) == known.indices.map { $0 >= 100 })
         for part in 0..<RevocationIndex.partCount { ids.sweep(part: part) }
-        #expect(known.map { ids.contains($0) } == known.indices.map { $0 >= 100 })
-        #expect(ids.present.heldBytes <= 100_000 * 33)
+        #expect(Self.held(known, in: ids) == known.indices.map { $0 >= 100 })
+        let left = ids.present.heldBytes
+        #expect(left <= 100_000 * 33)
         let isLessAgain = ids.removeExpired(now: 199)
         #expect(!isLessAgain)
     }
