@@ -8,22 +8,21 @@ internal import NIOCore
 /// time, and the process would end: any caller could do that.
 struct BodyPump: Sendable {
     /// For the client.
-    let body: RequestBody
+    let body: HandedBody
+    private let handover = Handover()
     private let task: Task<Void, Never>
 
     init(_ source: RequestBody) {
-        let (body, sink) = RequestBody.makeStream()
-        self.body = body
+        body = HandedBody(handover: handover)
         // Joined by the end of the answer. Where there is none the connection is gone, and with it the source ends.
-        task = Task {
+        task = Task { [handover] in
             do {
-                // What nobody wants any more is dropped by the sink.
-                for try await piece in source { await sink.yield(piece) }
+                for try await piece in source { await handover.offer(piece) }
                 try Task.checkCancellation()
-                sink.finish()
+                handover.end(nil)
             } catch {
                 // A half body must not look like a whole one to the service.
-                sink.finish(error)
+                handover.end(error)
             }
         }
     }
@@ -32,12 +31,49 @@ struct BodyPump: Sendable {
     func joined(to response: Response) -> Response {
         var headers = response.headers
         if response.body.contentLength == nil { headers[.contentLength] = nil }
-        let (body, task) = (response.body, task)
+        let (status, body, task, handover) = (response.status, response.body, task, handover)
         return Response(
-            status: response.status, headers: headers,
+            status: status, headers: headers,
             body: ResponseBody(contentLength: body.contentLength) { writer in
-                try await body.write(writer)
+                do {
+                    try await body.write(writer)
+                } catch {
+                    handover.abandon()
+                    throw error
+                }
+                // The client sends nothing more behind such an answer, and would not say that it does not.
+                if status.code >= 300 { handover.abandon() }
                 await task.value
             })
+    }
+}
+
+/// The pieces of a body as the client takes them.
+struct HandedBody: AsyncSequence, Sendable {
+    let handover: Handover
+
+    struct AsyncIterator: AsyncIteratorProtocol {
+        private let reader: Reader
+
+        fileprivate init(_ handover: Handover) {
+            reader = Reader(handover: handover)
+        }
+
+        mutating func next() async throws -> ByteBuffer? { try await reader.handover.take() }
+    }
+
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(handover) }
+
+    /// Who has stopped taking has given up.
+    private final class Reader: Sendable {
+        let handover: Handover
+
+        init(handover: Handover) {
+            self.handover = handover
+        }
+
+        deinit {
+            handover.abandon()
+        }
     }
 }

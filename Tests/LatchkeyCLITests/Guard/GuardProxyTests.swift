@@ -85,8 +85,8 @@ import Testing
             }
             let before = service.seen.count
             for line in [
-                "GET http://a/ HTTP/1.1", "OPTIONS * HTTP/1.1", "TRACE / HTTP/1.1", "CONNECT a:80 HTTP/1.1",
-                "GET /a#b HTTP/1.1", "GET /%0d%0a HTTP/1.1",
+                "OPTIONS * HTTP/1.1", "TRACE / HTTP/1.1", "CONNECT a:80 HTTP/1.1", "GET /a#b HTTP/1.1",
+                "GET /%0d%0a HTTP/1.1", "GET a HTTP/1.1", "GET ftp://a/ HTTP/1.1",
             ] {
                 let caller = try await RawCaller.connect(port: it.port)
                 caller.send("\(line)\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n\r\n")
