@@ -76,7 +76,7 @@ extension RefreshSimulation {
         tabs[tab].tries += 1
         let pause = min(patience, 200_000 << Int64(min(tabs[tab].tries, 8)))
         var sleep: Int64 = 0
-        if chance(isDrowsy ? 3 : 20) {
+        if chance(isDrowsy ? 2 : 20) {
             // Where little is forgiven, the lid is opened in time, more often than not.
             let longest = policy.recovery < policy.idleTTL ? Self.day : isDrowsy ? 10 * Self.day : 3 * Self.day
             sleep = Int64.random(in: 0...longest, using: &random)

@@ -123,7 +123,7 @@ struct RefreshSimulation {
         self.world = world
         self.mutant = mutant
         random = SeededGenerator(seed: seed)
-        isDrowsy = Int.random(in: 0..<6, using: &random) == 0
+        isDrowsy = Int.random(in: 0..<3, using: &random) == 0
         let idle: Int64 = 14 * 86_400
         let grace = world == .strict ? 0 : Int64.random(in: 6...60, using: &random)
         let recovery = world == .strict ? 0 : Int.random(in: 0..<4, using: &random) == 0 ? 86_400 : idle
