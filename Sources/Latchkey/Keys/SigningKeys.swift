@@ -135,6 +135,8 @@ package struct SigningKeys: Sendable {
         }
         let ring = try await read()
         let first = decide(ring)
+        // It may rest on a commit whose wait for a standby was cancelled: the answer rests on one behind it.
+        if case .alreadyRotated = first { try await database.query(RevocationSQL.proveLivingPrimary) }
         guard case .rotate(_, let next, _) = first else { return first }
         guard let key = ring.keys.first(where: { $0.kid.isSameText(as: next) }) else { return first }
         // With another installation's master keys the standby made below would open for no node once it signs.
