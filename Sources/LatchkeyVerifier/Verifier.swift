@@ -72,7 +72,7 @@ public final class Verifier: Service {
         self.whenStale = whenStale
         self.clocks = clocks
         judge = TokenVerifier(issuer: issuer, audience: audience, leeway: leeway.components.seconds)
-        let metrics = VerifierMetrics(factory: factory)
+        let metrics = VerifierMetrics(factory: factory, startedAt: clocks.read())
         self.metrics = metrics
         let directory = try Self.directory(issuer: issuer, place: place, source: source)
         keys = KeyCache(directory: directory, name: name, clocks: clocks, metrics: metrics, logger: logger)

@@ -14,8 +14,11 @@ struct VerifierMetrics: Sendable {
     private let feedFailures: Counter
     private let entries: Gauge
     private let age: Gauge
+    private let isFresh: Gauge
+    private let startedAt: ClockReading
 
-    init(factory: any MetricsFactory) {
+    init(factory: any MetricsFactory, startedAt: ClockReading) {
+        self.startedAt = startedAt
         func counter(_ label: String, _ dimensions: [(String, String)] = []) -> Counter {
             Counter(label: "latchkey_verifier_\(label)", dimensions: dimensions, factory: factory)
         }
@@ -35,6 +38,7 @@ struct VerifierMetrics: Sendable {
         feedFailures = counter("feed_failures_total")
         entries = Gauge(label: "latchkey_verifier_revocations", dimensions: [], factory: factory)
         age = Gauge(label: "latchkey_verifier_revocations_age_seconds", dimensions: [], factory: factory)
+        isFresh = Gauge(label: "latchkey_verifier_is_fresh", dimensions: [], factory: factory)
     }
 
     func accepted(whileStale isStale: FollowerState.Freshness) {
@@ -53,12 +57,15 @@ struct VerifierMetrics: Sendable {
     func fault(_ fault: FeedFault) { faults[fault]?.increment() }
     func feedFailed() { feedFailures.increment() }
 
-    /// Of the gauges; an age that nobody can tell is none.
+    /// Of the gauges. An age that nobody can tell is the verifier's own: a gauge that stood still, or was not there at
+    /// all, would keep an alert silent just when nothing is known.
     func look(at set: FollowedSet, _ now: ClockReading) {
         entries.record(set.count)
-        switch set.ground(now).freshness {
+        let freshness = set.ground(now).freshness
+        switch freshness {
         case .fresh(let nanoseconds), .stale(let nanoseconds?): age.record(Double(nanoseconds) / 1e9)
-        case .stale(nil): break
+        case .stale(nil): age.record(Double(now.boot - startedAt.boot) / 1e9)
         }
+        if case .fresh = freshness { isFresh.record(1) } else { isFresh.record(0) }
     }
 }

@@ -16,13 +16,13 @@ extension Verifier {
         _ it: FakeIssuer, staleAfter limit: Duration = .seconds(30), whenStale: StalePolicy = .refuse,
         source: VerifierSource = .discovery, name: String? = nil, clocks: Clocks = .machine,
         metrics: any MetricsFactory = NOOPMetricsHandler.instance, isReady: Bool = true,
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         _ body: @Sendable (Verifier) async throws -> Void
     ) async throws {
         let verifier = try Verifier(
             issuer: it.issuer, audience: TokenForge.audience, staleAfter: limit, whenStale: whenStale, source: source,
             name: name, credentials: nil, leeway: .seconds(5),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            clocks: clocks, metrics: metrics)
+            logger: logger, clocks: clocks, metrics: metrics)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await verifier.run() }
             defer { group.cancelAll() }

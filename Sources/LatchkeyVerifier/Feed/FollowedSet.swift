@@ -47,13 +47,15 @@ final class FollowedSet: RevocationLookup {
         clocks: Clocks
     ) async throws(FeedFault) {
         let follower = state.withLock { state in
-            state.follower.observe(clocks.read())
+            let now = clocks.read()
+            state.follower.observe(now)
+            state.follower.observe(claims, now)
             return state.follower
         }
         switch try follower.judge(claims, answering: request, at: clocks.read()) {
-        case .changes:
+        case .changes(let lifts):
             entries.forEachStep { step in state.withLock { step(&$0.set) } }
-            state.withLock { Self.apply(entries.keys, to: &$0.set) }
+            state.withLock { Self.apply(entries.keys, lifts, to: &$0.set) }
         case .wholeList(let keys):
             await replace(by: entries, keys)
         }
@@ -73,16 +75,18 @@ final class FollowedSet: RevocationLookup {
             if old.count > 1 << 16 { await Task.yield() }
         }
         if keys == .unite { new.formUnionOfKeys(old) }
-        Self.apply(keyChanges, to: &new)
+        Self.apply(keyChanges, .apply, to: &new)
         // Freed outside the lock.
         withExtendedLifetime(old) { state.withLock { $0.set = new } }
     }
 
-    private static func apply(_ changes: [StagedEntries.KeyChange], to set: inout RevocationSet) {
+    private static func apply(
+        _ changes: [StagedEntries.KeyChange], _ lifts: FollowerState.LiftsOfChanges, to set: inout RevocationSet
+    ) {
         for change in changes {
             switch change {
             case .revoked(let keyID): set.insert(keyID: keyID)
-            case .lifted(let keyID): set.lift(keyID: keyID)
+            case .lifted(let keyID): if lifts == .apply { set.lift(keyID: keyID) }
             }
         }
     }

@@ -26,7 +26,13 @@ struct FollowerState: Sendable {
         /// Its ids are a set to be united with the present one.
         case wholeList(KeysOfWholeList)
         /// Its entries come on top.
-        case changes
+        case changes(LiftsOfChanges)
+    }
+
+    enum LiftsOfChanges: Sendable, Equatable {
+        case apply
+        /// By a node that is behind: a key that it lifts may since have been revoked once more, and that is known.
+        case ignore
     }
 
     enum KeysOfWholeList: Sendable, Equatable {
@@ -99,15 +105,18 @@ struct FollowerState: Sendable {
                 }
             } else {
                 guard claims.nonce == nil else { throw .notForThisRequest }
-                guard let anchor, anchor.node == claims.node else { throw .otherNode }
                 guard !hasJumped(now) else { throw .clockJumped }
+                guard let anchor, anchor.node == claims.node else { throw .otherNode }
             }
         case .wallClock(let error):
             guard claims.time * 1000 <= now.wall + error else { throw .fromTheFuture }
         }
         if let after = claims.after {
             guard let position, position.word.utf8.elementsEqual(after.utf8) else { throw .gap }
-            return .changes
+            guard let applied, applied.epoch == claims.position.epoch, applied.seq > claims.position.seq else {
+                return .changes(.apply)
+            }
+            return .changes(.ignore)
         }
         guard let applied, applied.epoch == claims.position.epoch, applied.seq <= claims.position.seq else {
             return .wholeList(applied == nil ? .replace : .unite)
@@ -196,6 +205,21 @@ struct FollowerState: Sendable {
         } else {
             self.leastLead = min(leastLead, now.lead)
         }
+    }
+
+    /// Called with every message that was verified, before it is judged.
+    ///
+    /// A node whose clock has gained on ours shows that this machine stood still, though neither of its own clocks knows
+    /// (a virtual machine that was suspended and went on with the clocks it had): what was complete may be older than it
+    /// looks, and so may be whatever was asked before.
+    mutating func observe(_ claims: FeedClaims, _ now: ClockReading) {
+        // Where a jump is known already, whatever is older than it counts for nothing anyway.
+        guard proof == .nonce, !hasJumped(now), let anchor, anchor.node == claims.node,
+            Self.instant(claims.asOf, by: anchor) > now.boot + Self.largestGain * 1_000_000
+        else { return }
+        self.anchor = nil
+        completeAsOf = nil
+        leaptAt = now.boot
     }
 
     func freshness(_ now: ClockReading) -> Freshness {

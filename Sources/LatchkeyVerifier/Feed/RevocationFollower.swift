@@ -18,6 +18,8 @@ struct RevocationFollower: Sendable {
     func run(_ client: IssuerClient) async {
         var transport = Transport()
         var backoff = Backoff(first: .milliseconds(500), limit: .seconds(5))
+        // Why it does not work, as the log was last told.
+        var told: String?
         while !Task.isCancelled {
             let way = isMirrored ? .poll : transport.next(now: clocks.read().boot)
             let before = revocations.changes.number
@@ -32,13 +34,15 @@ struct RevocationFollower: Sendable {
             if Task.isCancelled { return }
             let hasHeard = revocations.changes.number > before
             if hasHeard {
+                // Where polls serve, the stream that is tried in vain each minute is no news.
+                if way == .stream || isMirrored { told = nil }
                 transport.succeeded(by: way)
                 backoff.succeeded()
             } else {
                 transport.failed(by: way, now: clocks.read().boot)
             }
             if let failure {
-                recover(from: failure, way, wasFollowing: hasHeard)
+                recover(from: failure, way, wasFollowing: hasHeard, told: &told)
                 // Also after a stream that went well: a node that ends has all its followers to lose at once.
                 pause = backoff.failed(jitter: .random(in: 0..<1))
             }
@@ -94,7 +98,7 @@ struct RevocationFollower: Sendable {
         if let position { query.append(("after", position.word)) }
         try await client.stream(
             endpoint.query(query + parameters), headers: headers(accept: FeedReader.binaryType),
-            silence: .seconds(longestWait + 5)
+            silence: .seconds(longestWait) + max(.seconds(1), limit / 3)
         ) { status, headers, pieces in
             if status == 410, position != nil { throw FeedFault.resync }
             guard status == 200 else { throw FetchFailure.status(status) }
@@ -134,7 +138,9 @@ struct RevocationFollower: Sendable {
     }
 
     /// What an error asks for, beyond connecting again.
-    private func recover(from error: any Error, _ way: Transport.Way, wasFollowing: Bool) {
+    private func recover(
+        from error: any Error, _ way: Transport.Way, wasFollowing: Bool, told: inout String?
+    ) {
         if let fault = error as? FeedFault {
             metrics.fault(fault)
             switch fault {
@@ -149,9 +155,14 @@ struct RevocationFollower: Sendable {
             metrics.feedFailed()
             if !wasFollowing { directory.distrust() }
         }
-        // Once for each interruption: what goes on for long is told by the gauge.
-        logger.log(
-            level: wasFollowing ? .notice : .debug, "the revocation feed was interrupted",
-            metadata: ["error": "\(error)", "way": "\(way.rawValue)"])
+        let reason = "\(error)"
+        let metadata: Logger.Metadata = ["error": "\(reason)", "way": "\(way.rawValue)"]
+        if wasFollowing {
+            logger.notice("the revocation feed was interrupted", metadata: metadata)
+        } else if reason != told {
+            // Once for each reason: that it goes on is told by the gauges.
+            told = reason
+            logger.warning("the revocation feed cannot be followed", metadata: metadata)
+        }
     }
 }

@@ -38,6 +38,7 @@ private struct World {
 
     /// What `state` makes of a message that arrives now.
     mutating func take(_ claims: FeedClaims, answering request: FollowerState.Request? = nil) throws {
+        state.observe(claims, now)
         _ = try state.judge(claims, answering: request, at: now)
         state.didApply(claims, answering: request, at: now)
     }
@@ -311,11 +312,65 @@ private struct World {
         var world = World()
         try world.anchor()
         world.time += 1000
-        world.nodeBoot += 100_000
-        try world.heartbeat()
+        world.nodeBoot += 900
+        try world.heartbeat(age: 0)
         #expect(world.age == 0)
         world.time += 5001
         #expect(!world.isFresh)
+    }
+
+    @Test func `a machine that was suspended with both its clocks is stale from the node's next message on`() throws {
+        var world = World()
+        try world.anchor()
+        let early = FollowerState.Request(nonce: "early", sentAt: world.now)
+        world.time += Self.hour
+        world.followerBoot -= Self.hour
+        world.followerWall -= Self.hour
+        // Nothing here can tell, until somebody else's clock does.
+        #expect(world.isFresh && !world.state.needsAnchor(world.now))
+        let claims = try world.message(after: 0)
+        #expect(throws: FeedFault.clockJumped) { try world.take(claims) }
+        #expect(world.state.freshness(world.now) == .stale(age: nil) && world.state.needsAnchor(world.now))
+        // It was asked before the machine stood still: its answer may be as old as that.
+        let answer = try world.message(nonce: "early")
+        #expect(throws: FeedFault.clockJumped) { try world.take(answer, answering: early) }
+        // An old list after it is as old as it says: what was claimed before is forgotten.
+        world.time += 1
+        let next = FollowerState.Request(nonce: "n2", sentAt: world.now)
+        try world.take(try world.message(age: 8000, after: 0, nonce: "n2"), answering: next)
+        #expect(world.age == 8008 && !world.isFresh)
+        try world.anchor(nonce: "n3")
+        #expect(world.isFresh)
+    }
+
+    @Test func `an answer to a poll shows it, too, and the next poll is believed`() throws {
+        var world = World()
+        try world.anchor()
+        world.time += 60_000
+        world.followerBoot -= 60_000
+        world.followerWall -= 60_000
+        let late = FollowerState.Request(nonce: "n2", sentAt: world.now)
+        let claims = try world.message(after: 0, nonce: "n2")
+        #expect(throws: FeedFault.clockJumped) { try world.take(claims, answering: late) }
+        #expect(!world.isFresh)
+        world.time += 1
+        try world.anchor(nonce: "n3")
+        #expect(world.isFresh)
+    }
+
+    @Test func `changes by a node that is behind lift no key`() throws {
+        var world = World()
+        world.seq = 5
+        try world.anchor()
+        world.state.forgetPosition()
+        world.seq = 2
+        try world.anchor(nonce: "n2")
+        func receipt(seq: Int64) throws -> FollowerState.Receipt {
+            try world.state.judge(try world.message(after: 2, seq: seq), answering: nil, at: world.now)
+        }
+        #expect(try receipt(seq: 4) == .changes(.ignore))
+        #expect(try receipt(seq: 5) == .changes(.apply))
+        #expect(try receipt(seq: 6) == .changes(.apply))
     }
 
     @Test func `a whole list replaces the keys of its own history only`() throws {
@@ -465,6 +520,7 @@ private struct World {
             )
         }
         func deliver(_ it: (claims: FeedClaims, asOf: Int64), _ answering: FollowerState.Request?) {
+            state.observe(it.claims, now())
             guard (try? state.judge(it.claims, answering: answering, at: now())) != nil else { return }
             state.didApply(it.claims, answering: answering, at: now())
             truth = max(truth, it.asOf)

@@ -2,19 +2,19 @@
 
 import base64
 import hashlib
-import io
-import json
 import uuid
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from latchkey_verifier.follower import events
-from latchkey_verifier.revocations import BadMessage, Revocations, Signatures, binary
+from latchkey_verifier.errors import BadMessage
+from latchkey_verifier.follower import LONGEST_EVENT, events
+from latchkey_verifier.revocations import Revocations, Signatures, parsed
 
 EPOCH, OTHER = "018f0000-0000-7000-8000-000000000001", "018f0000-0000-7000-8000-000000000002"
 KID = "A" * 43
+A_JTI = "018f3e2a-7b1c-7d4e-8a5b-abcdefabcdef"
 
 
 def position(seq, epoch=EPOCH):
@@ -28,13 +28,22 @@ def jti(number):
 def message(seq, entries, after=None, epoch=EPOCH, **members):
     return {
         "epoch": epoch, "position": position(seq, epoch), "as_of": 1, "now": 1, "node": "n", "count": len(entries),
-        "entries": entries, **({} if after is None else {"after": position(after, epoch)}), **members,
+        "time": "2027-01-15T08:00:00.250Z", "entries": entries, **({} if after is None else {"after": position(after, epoch)}), **members,
     }
+
+
+class Applying(Revocations):
+    """Takes in whatever it can read."""
+
+    def apply(self, message):
+        read = self.read(message)
+        super().apply(read)
+        return read
 
 
 @pytest.fixture
 def list_of_two():
-    revocations = Revocations()
+    revocations = Applying()
     revocations.apply(message(2, [{"jti": jti(1), "exp": 100}, {"kid": KID}]))
     return revocations
 
@@ -51,7 +60,15 @@ def test_a_token_is_revoked_by_its_id_its_session_or_its_key(list_of_two):
     message(4, [], after=3), message(3, [], after=1), message(3, [{"jti": jti(5), "exp": 1}], after=2, count=2),
     message(3, [], after=2, count=None), message(3, [{"jti": jti(5)}], after=2), message(3, [{"exp": 5}], after=2),
     message(3, [{"jti": jti(5), "exp": None}], after=2), message(3, ["text"], after=2), message(3, [{"jti": [], "exp": 5}], after=2),
-    {**message(3, []), "position": position(3, OTHER)}, {}, {"count": 0, "entries": []},
+    {**message(3, []), "position": position(3, OTHER)}, {}, {"count": 0, "entries": []}, [], None, 5,
+    {**message(3, []), "entries": None}, {**message(3, []), "entries": [5]},
+    {**message(3, []), "entries": [None]}, {**message(3, []), "entries": {"jti": 1}},
+    message(3, [{"jti": jti(5), "exp": -1}], after=2), message(3, [{"jti": jti(5), "exp": True}], after=2),
+    message(3, [{"jti": jti(5), "exp": 5, "kid": KID}], after=2), message(3, [{"kid": 5}], after=2),
+    message(3, [{"jti": jti(10**6).upper(), "exp": 5}], after=2), message(3, [{"kid": "A" * 42}], after=2),
+    message(3, [], as_of=2), message(3, [], as_of=-1), message(3, [], now=1 << 43), message(3, [], now=1.5),
+    message(3, [], node=5), message(3, [], time="yesterday"), message(3, [], time="2027-01-15T08:00:00"),
+    message(3, [], time=5), message(3, [], nonce=5), {**message(3, []), "position": f"{EPOCH}.03.{'c' * 16}"},
 ])
 def test_what_does_not_fit_changes_nothing(list_of_two, bad):
     with pytest.raises(BadMessage):
@@ -60,14 +77,14 @@ def test_what_does_not_fit_changes_nothing(list_of_two, bad):
 
 
 def test_parts_count_with_the_message_that_ends_them_and_not_before(list_of_two):
-    list_of_two.add_part([{"jti": jti(5), "exp": 100}])
+    list_of_two.add_part({"entries": [{"jti": jti(5), "exp": 100}]})
     assert not list_of_two.holds({"jti": jti(5)}, "other")
     list_of_two.apply(message(4, [{"jti": jti(6), "exp": 100}], after=2, count=2))
     assert list_of_two.holds({"jti": jti(5)}, "other") and list_of_two.holds({"jti": jti(6)}, "other")
 
 
 def test_parts_of_a_stream_that_broke_are_forgotten(list_of_two):
-    list_of_two.add_part([{"jti": jti(5), "exp": 100}])
+    list_of_two.add_part({"entries": [{"jti": jti(5), "exp": 100}]})
     list_of_two.drop_parts()
     list_of_two.apply(message(4, [], after=2))
     assert not list_of_two.holds({"jti": jti(5)}, "other")
@@ -89,16 +106,61 @@ def test_a_whole_list_of_the_same_history_replaces_keys_and_one_of_another_adds_
 
 def test_the_later_of_two_expiries_counts(list_of_two):
     list_of_two.apply(message(3, [{"jti": jti(1), "exp": 50}], after=2))
-    list_of_two.remove_expired(100)
+    list_of_two.remove_expired(99)
     assert list_of_two.holds({"jti": jti(1)}, "other")
-    list_of_two.remove_expired(100 + 301)
+    list_of_two.remove_expired(100)
     assert not list_of_two.holds({"jti": jti(1)}, "other")
+
+
+def test_what_never_expires_is_never_forgotten(list_of_two):
+    list_of_two.apply(message(3, [{"jti": jti(5), "exp": 0xFFFFFFFF}], after=2))
+    list_of_two.remove_expired(1 << 40)
+    assert list_of_two.holds({"jti": jti(5)}, "other") and list_of_two.holds({}, KID) and len(list_of_two) == 2
 
 
 def test_applied_means_at_least_that_position_of_this_history(list_of_two):
     assert list_of_two.has_applied(position(2)) is True
     assert list_of_two.has_applied(position(3)) is False
     assert list_of_two.has_applied(position(1, OTHER)) is None
+    with pytest.raises(ValueError):
+        list_of_two.has_applied("x")
+
+
+def test_a_list_of_a_node_that_is_behind_takes_back_neither_a_key_nor_what_is_applied(list_of_two):
+    list_of_two.forget()
+    assert list_of_two.has_applied(position(2)) is True, "a resync takes nothing back"
+    list_of_two.apply(message(1, []))
+    assert list_of_two.holds({}, KID) and list_of_two.has_applied(position(2)) is True
+    assert list_of_two.position == position(1), "from there it goes on"
+    list_of_two.apply(message(2, [{"lift": KID}], after=1))
+    assert not list_of_two.holds({}, KID)
+
+
+def test_changes_of_a_node_that_is_behind_lift_no_key_that_was_revoked_once_more(list_of_two):
+    list_of_two.apply(message(4, [{"lift": KID}, {"kid": KID}], after=2))
+    list_of_two.forget()
+    list_of_two.apply(message(2, [{"kid": KID}]))
+    list_of_two.apply(message(3, [{"lift": KID}], after=2))
+    assert list_of_two.holds({}, KID)
+
+
+def test_what_is_read_but_not_believed_changes_nothing(list_of_two):
+    list_of_two.read(message(3, [{"jti": jti(5), "exp": 100}, {"lift": KID}], after=2))
+    assert list_of_two.position == position(2) and list_of_two.has_applied(position(3)) is False
+    assert list_of_two.holds({}, KID) and not list_of_two.holds({"jti": jti(5)}, "other")
+
+
+@pytest.mark.parametrize("part", [[], None, {}, {"entries": None}, {"entries": [5]}, {"entries": [{"jti": 5, "exp": 5}]}])
+def test_a_part_that_is_none_is_an_error_of_the_feed(list_of_two, part):
+    with pytest.raises(BadMessage):
+        list_of_two.add_part(part)
+
+
+def test_parts_without_end_are_no_reason_to_fill_the_memory(list_of_two, monkeypatch):
+    monkeypatch.setattr("latchkey_verifier.revocations.MOST_ENTRIES", 3)
+    list_of_two.add_part({"entries": [{"jti": jti(5), "exp": 100}] * 3})
+    with pytest.raises(BadMessage):
+        list_of_two.add_part({"entries": [{"jti": jti(5), "exp": 100}]})
 
 
 @pytest.mark.parametrize("entry, octets", [
@@ -109,7 +171,7 @@ def test_applied_means_at_least_that_position_of_this_history(list_of_two):
     ({"kid": KID}, "03" + "41" * 43), ({"lift": KID}, "04" + "41" * 43),
 ])
 def test_entries_have_one_binary_form(entry, octets):
-    assert binary(entry).hex() == octets
+    assert parsed(entry)[3].hex() == octets
 
 
 class Feed:
@@ -123,7 +185,7 @@ class Feed:
 
     def sign(self, message, iss="https://id", typ="latchkey-feed+jwt", entries=None):
         entries = message["entries"] if entries is None else entries
-        digest = hashlib.sha256(b"".join(binary(entry) for entry in entries)).digest()
+        digest = hashlib.sha256(b"".join(parsed(entry)[3] for entry in entries)).digest()
         claims = {**{name: value for name, value in message.items() if name != "entries"}, "iss": iss,
                   "digest": base64.urlsafe_b64encode(digest).rstrip(b"=").decode()}
         return {**message, "signature": jwt.encode(
@@ -132,9 +194,9 @@ class Feed:
 
 def test_a_signed_message_counts_by_its_payload():
     feed = Feed()
-    revocations = Revocations(Signatures(feed.jwks, "https://id"))
+    revocations = Applying(Signatures(feed.jwks, "https://id"))
     signed = feed.sign(message(1, [{"jti": jti(1), "exp": 100}]))
-    assert revocations.apply({**signed, "as_of": 999})["as_of"] == 1, "what stands outside is not believed"
+    assert revocations.apply({**signed, "as_of": 0}).as_of == 1, "what stands outside is not believed"
     assert revocations.holds({"jti": jti(1)}, "other")
 
 
@@ -146,26 +208,50 @@ def test_a_signed_message_counts_by_its_payload():
     lambda feed: {**feed.sign(message(1, [{"jti": jti(1), "exp": 5}])), "entries": []},
     lambda feed: {**feed.sign(message(1, [{"jti": jti(1), "exp": 5}])), "entries": [{"jti": jti(2), "exp": 5}]},
     lambda feed: {**feed.sign(message(1, [])), "signature": "a.b.c"},
+    lambda feed: {**feed.sign(message(1, [])), "signature": None},
+    # Their digest is the same, and a look-up would not find what they name.
+    lambda feed: {**feed.sign(message(1, [{"jti": A_JTI, "exp": 5}])),
+                  "entries": [{"jti": A_JTI.upper(), "exp": 5}]},
+    lambda feed: {**feed.sign(message(1, [{"jti": A_JTI, "exp": 5}])),
+                  "entries": [{"jti": A_JTI, "exp": 5, "kid": KID}]},
 ])
 def test_a_forged_message_changes_nothing(forge):
     feed = Feed()
-    revocations = Revocations(Signatures(feed.jwks, "https://id"))
+    revocations = Applying(Signatures(feed.jwks, "https://id"))
     with pytest.raises(BadMessage):
         revocations.apply(forge(feed))
     assert revocations.position is None and len(revocations) == 0
 
 
-def test_events_are_read_as_the_standard_says():
-    text = b"retry: 1000\nevent: heartbeat\nid: p\ndata: {\"a\":\ndata: 1}\n\n: a comment\nevent: stale\ndata: {}\n\ndata: {"
-    assert list(events(io.BytesIO(text))) == [("heartbeat", "p", {"a": 1}), ("stale", None, {})]
+def whole(pieces):
+    return [event for event in events(pieces) if event[0]]
 
 
-def test_a_line_without_end_is_no_reason_to_fill_the_memory():
+def test_events_are_read_as_the_standard_says_wherever_they_are_cut():
+    text = b"retry: 1000\nevent: heartbeat\nid: p\ndata: {\"a\":\ndata: 1}\r\n\n: a comment\nevent: stale\ndata: {}\n\ndata: {"
+    expected = [("heartbeat", "p", {"a": 1}), ("stale", None, {})]
+    for length in (1, 2, 7, len(text)):
+        assert whole(text[at:at + length] for at in range(0, len(text), length)) == expected
+
+
+@pytest.mark.parametrize("line", [
+    pytest.param(b"data: " + b"x" * 60_000, id="one line"), pytest.param(b"data:\n" * 10_000, id="empty lines"),
+    pytest.param(b"event: x\n" * 9_000, id="no data")])
+def test_an_event_without_end_is_no_reason_to_fill_the_memory(line):
+    def feed():
+        for count in range(100):
+            assert count * len(line) <= LONGEST_EVENT + len(line)
+            yield line
+
     with pytest.raises(BadMessage):
-        list(events(io.BytesIO(b"data: " + b"x" * (1 << 21))))
+        whole(feed())
 
 
-def test_json_that_is_none_is_an_error_of_the_feed():
-    with pytest.raises(ValueError):
-        list(events(io.BytesIO(b"data: nope\n\n")))
-    assert json.loads("[]") == []
+def test_every_piece_is_told_of_so_that_a_feed_that_drips_is_noticed():
+    assert list(events([b"da", b"ta: 1"])) == [(None, None, None)] * 2
+
+
+@pytest.mark.parametrize("data", [b"nope", pytest.param(b"[" * 100_000, id="deep"), pytest.param(b"1" * 5_000, id="long"), b"{"])
+def test_json_that_is_none_is_an_error_of_the_feed(data):
+    with pytest.raises((ValueError, RecursionError)):
+        whole([b"data: " + data + b"\n\n"])

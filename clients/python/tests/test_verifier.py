@@ -1,21 +1,13 @@
 """The verifier against a running Latchkey: real keys, a real feed, a revoke in the middle."""
 
 import signal
-import time
 
 import pytest
 
+from feeds import becomes
+
 from latchkey_verifier import (
     ACCEPT, REFUSE, InvalidToken, RevokedToken, StaleRevocations, Unavailable, Verifier)
-
-
-def becomes(condition, within=20):
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def outcome(verifier, token):

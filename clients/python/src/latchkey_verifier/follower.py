@@ -2,65 +2,83 @@
 
 import http.client
 import json
-import logging
 import random
 import secrets
 import socket
 import threading
 import urllib.parse
 
-from .freshness import Freshness, boot_now, wall_now
-from .revocations import BadMessage, Revocations
+from .errors import BadMessage, Trouble
+from .freshness import Freshness, Request, boot_now, wall_now
+from .revocations import Revocations
 
-log = logging.getLogger("latchkey_verifier")
-
-# A heartbeat comes every second: who hears nothing for so many seconds is cut off and does not know.
-SILENCE = 5
-# A message is at most 500 entries of about 70 bytes; a whole list in one answer may be long.
-LONGEST_LINE = 1 << 20
-LONGEST_ANSWER = 1 << 30
-# After so many attempts without one message the stream is left alone for `POLLING` seconds.
+# A part is at most 500 entries of about 70 bytes; a whole list in one answer may be long.
+LONGEST_EVENT = 1 << 20
+LONGEST_ANSWER = 1 << 28
+# Seconds within which an answer is here to its end, however slowly it drips.
+PATIENCE = 300
+# After so many failures in a row the stream is left alone for `POLLING` seconds.
 ATTEMPTS = 3
 POLLING = 60
-
-
-class Resync(Exception):
-    """What we hold is of another history, or too old: from the start."""
+# Expired entries go once in so many seconds.
+SWEEP = 60
 
 
 class Follower:
-    """`wait` is how many seconds a poll is held: at most a third of what may be stale, since it looks older by that."""
+    """`stale_after` is in seconds, at least 3."""
 
-    def __init__(self, url, *, wait, signatures=None, headers=None, boot=boot_now, wall=wall_now):
-        self.url, self.wait = urllib.parse.urlsplit(url), max(0, int(wait))
+    def __init__(self, url, *, stale_after, signatures=None, headers=None, boot=boot_now, wall=wall_now):
+        self.url = urllib.parse.urlsplit(url)
+        # A held answer looks older by as long as it was held, and no node holds one for longer than 30 s.
+        self.wait = int(min(30, stale_after / 3))
+        # Who hears nothing for so many seconds is cut off and does not know: heartbeats come every second.
+        self.silence, self.poll_silence = min(max(2, stale_after / 2), 10), self.wait + max(1, stale_after / 3)
         self.revocations = Revocations(signatures)
-        self.freshness = Freshness()
         self.changed = threading.Condition()
-        self._headers = headers or {}
-        self._boot, self._wall = boot, wall
+        self._freshness, self._lock = Freshness(stale_after * 1000), threading.Lock()
+        self._headers, self._boot, self._wall = headers or {}, boot, wall
         self._ended = threading.Event()
-        self._connection = None
+        self._trouble = Trouble("the revocation feed cannot be followed")
+        self._connection, self._has_heard, self._swept_at = None, False, 0
 
-    def age(self):
-        return self.freshness.age(self._boot(), self._wall())
+    def _by_clocks(self, *questions):
+        with self._lock:
+            now = self._boot(), self._wall()
+            return [question(*now) for question in questions]
+
+    def ground(self):
+        """What a verdict rests on: the list's age in milliseconds (or None), whether it is stale, and the second by which
+        a token's times are judged. To be read **before** the set is asked, which only grows in between."""
+        return self._by_clocks(self._freshness.age, self._freshness.is_stale, self._freshness.second)
+
+    @property
+    def is_stale(self):
+        return self.ground()[1]
 
     def run(self):
-        """Until `end`; whatever fails is tried again, sooner or later at random, so that many do not come at once."""
-        failures = 0
+        """Until `end`. Whatever fails is tried again, sooner or later at random, so that many do not come at once."""
+        failures, is_probe = 0, False
         while not self._ended.is_set():
+            is_poll, began, error, self._has_heard = failures >= ATTEMPTS, self._boot(), None, False
             try:
-                follow = self._poll if failures >= ATTEMPTS else self._stream
-                heard = follow()
-                failures = 0 if heard else failures + 1
-            except Resync:
-                self.revocations.forget()
-                continue
-            except (OSError, http.client.HTTPException, BadMessage, ValueError, KeyError) as error:
-                failures += 1
-                if failures in (1, ATTEMPTS):
-                    log.warning("the revocation feed is not to be had: %s: %s", type(error).__name__, error)
+                (self._poll if is_poll else self._stream)()
+            except Exception as caught:  # Whatever the feed sends: without this thread nothing would be fresh again.
+                error = caught
             finally:
                 self._close()
+            # One that ends at once, or leaves us stale, is no way to follow, even where something was heard.
+            if self._has_heard and self._boot() - began > 1000 and not self.is_stale:
+                failures = 0 if not is_poll else ATTEMPTS if error else ATTEMPTS - 1
+                if error is None:
+                    is_probe = is_poll
+                    continue  # A new anchor is due, or the stream is tried again: nothing may be missed meanwhile.
+            else:
+                failures += 1
+            if is_poll and isinstance(error, BadMessage):
+                self.revocations.forget()  # An answer that does not go on where we stand will not get better.
+            if error and not is_probe and not self._ended.is_set():
+                self._trouble.failed(error)
+            is_probe = False
             self._ended.wait(random.uniform(0, min(10, 0.2 * 2 ** min(failures, 6))))
 
     def end(self):
@@ -78,64 +96,67 @@ class Follower:
         if connection:
             connection.close()
 
-    def _get(self, path, query, timeout, headers):
-        """r0 is read before anything is sent, or a delay would make the set look fresher than it is."""
-        nonce = secrets.token_urlsafe(16)
-        r0, wall = self._boot(), self._wall()
+    def _ask(self, path, query, silence, headers):
+        """The clocks are read before anything is sent, or a delay would make the set look fresher than it is."""
+        self._by_clocks(self._freshness.observe)
+        request = Request(secrets.token_urlsafe(16), self._boot(), self._wall())
         kind = http.client.HTTPSConnection if self.url.scheme == "https" else http.client.HTTPConnection
-        self._connection = connection = kind(self.url.hostname, self.url.port, timeout=timeout)
-        target = f"{self.url.path}{path}?{urllib.parse.urlencode({'nonce': nonce, **query})}"
+        self._connection = connection = kind(self.url.hostname, self.url.port, timeout=silence)
+        target = f"{self.url.path}{path}?{urllib.parse.urlencode({'nonce': request.nonce, **query})}"
         connection.request("GET", target, headers={**self._headers, **headers})
         answer = connection.getresponse()
         if answer.status == 410:
-            raise Resync
+            self.revocations.forget()
         if answer.status != 200:
             raise OSError(f"the feed answered {answer.status}")
+        if "no-store" not in answer.headers.get("Cache-Control", ""):
+            raise OSError("the feed's answer is one that is kept on its way")
+        return request, answer
 
-        def take(message):
-            """The first message of this connection is the anchor, and it must be meant for us."""
-            signed = self.revocations.apply(message)
-            if signed.get("nonce") == nonce and "no-store" in answer.headers.get("Cache-Control", ""):
-                self.freshness.anchor(signed["node"], r0, signed["now"], wall)
-            elif self.freshness.node != signed["node"] or nonce not in anchored:
-                raise BadMessage("the first message is not an answer to us")
-            anchored.add(nonce)
-            self.freshness.claim(signed["node"], signed["as_of"])
-            with self.changed:
-                self.changed.notify_all()
-
-        anchored = set()
-        return answer, take
+    def _take(self, message, request):
+        """All checks come before anything is applied."""
+        message = self.revocations.read(message)
+        self._by_clocks(lambda *now: self._freshness.judge(message, request, *now))
+        self.revocations.apply(message)
+        self._by_clocks(lambda *now: self._freshness.take(message, request, *now))
+        if self._boot() - self._swept_at > SWEEP * 1000:
+            self._swept_at = self._boot()
+            self.revocations.remove_expired(*self._by_clocks(self._freshness.forget))
+        self._has_heard = True
+        self._trouble.is_over()
+        with self.changed:
+            self.changed.notify_all()
 
     def _stream(self):
+        """Returns where a new anchor is due."""
         position = self.revocations.position
-        answer, take = self._get(
-            "/stream", {}, SILENCE,
+        request, answer = self._ask(
+            "/stream", {}, self.silence,
             {"Accept": "text/event-stream", **({"Last-Event-ID": position} if position else {})})
         if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
-            raise OSError("the answer is no stream")
-        began, heard, pruned = self._boot(), False, self._boot()
+            raise OSError("the feed's answer is no stream")
+        heard_at = self._boot()
         try:
-            for event, id, data in events(answer):
-                if event == "resync":
+            for name, id, data in events(pieces(answer)):
+                if name:
+                    heard_at = self._boot()
+                if self._boot() - heard_at > self.silence * 1000:
+                    raise OSError("the feed drips, and says nothing")
+                if name == "resync":
                     self.revocations.forget()
-                elif event in ("revoked", "lifted", "heartbeat"):
+                elif name == "stale" and self.is_stale:
+                    raise OSError("the node cannot tell how fresh it is")  # Another may.
+                elif name in ("revoked", "lifted", "heartbeat"):
                     if id is None:
-                        self.revocations.add_part(data["entries"])
+                        self.revocations.add_part(data)
                         continue
-                    take(data)
-                    heard = True
-                    # A new anchor: connect anew behind the position.
-                    if self.freshness.needs_anchor(self._boot()):
-                        return True
-                if self._boot() - pruned > 60_000:
-                    pruned = self._boot()
-                    self.revocations.remove_expired(self._wall() // 1000)
-                if self._ended.is_set():
-                    return True
+                    self._take(data, request)
+                    request = None
+                if self._ended.is_set() or (request is None and self._by_clocks(self._freshness.needs_anchor)[0]):
+                    return
         finally:
             self.revocations.drop_parts()
-        return heard and self._boot() - began > 1000
+        raise OSError("the stream ended")
 
     def _poll(self):
         """For a while; then the stream is tried again. Each poll has a nonce and is an anchor of its own."""
@@ -143,36 +164,46 @@ class Follower:
         while self._boot() - began < POLLING * 1000 and not self._ended.is_set():
             position = self.revocations.position
             query = {"after": position, "wait": self.wait} if position else {}
-            answer, take = self._get("", query, SILENCE + self.wait, {"Accept": "application/json"})
-            body = answer.read(LONGEST_ANSWER)
+            request, answer = self._ask("", query, self.poll_silence, {"Accept": "application/json"})
+            body = bytearray()
+            for piece in pieces(answer):
+                body += piece
+                if len(body) > LONGEST_ANSWER or self._boot() - request.boot > PATIENCE * 1000:
+                    raise OSError("the feed's answer has no end")
             self._close()
-            take(json.loads(body))
-            self.revocations.remove_expired(self._wall() // 1000)
-            if self.wait == 0:
-                self._ended.wait(1)
-        return False
+            self._take(json.loads(body), request)
+            self._ended.wait(0.1)  # Where somebody on the way does not hold answers.
 
 
-def events(lines):
-    """Server-sent events (HTML Living Standard §9.2.6): name, id and JSON of each."""
+def pieces(answer):
+    while piece := answer.read1(1 << 16):
+        yield piece
+
+
+def events(pieces):
+    """Server-sent events (HTML Living Standard §9.2.6): name, id and JSON of each; three times None after each piece."""
+    rest, size = b"", 0
     event, id, data = "message", None, []
-    while True:
-        line = lines.readline(LONGEST_LINE + 1)
-        if not line:
-            return
-        if len(line) > LONGEST_LINE:
-            raise BadMessage("a line without end")
-        line = line.rstrip(b"\r\n")
-        if not line:
-            if data:
-                yield event, id, json.loads(b"\n".join(data))
-            event, id, data = "message", None, []
-            continue
-        field, _, value = line.partition(b":")
-        value = value[1:] if value.startswith(b" ") else value
-        if field == b"event":
-            event = value.decode()
-        elif field == b"id":
-            id = value.decode()
-        elif field == b"data":
-            data.append(value)
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            size += len(line) + 1
+            if size > LONGEST_EVENT:
+                break
+            line = line.removesuffix(b"\r")
+            if not line:
+                if data:
+                    yield event, id, json.loads(b"\n".join(data))
+                event, id, data, size = "message", None, [], 0
+                continue
+            field, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"event":
+                event = value.decode()
+            elif field == b"id":
+                id = value.decode()
+            elif field == b"data":
+                data.append(value)
+        if size + len(rest) > LONGEST_EVENT:
+            raise BadMessage("an event without end")
+        yield None, None, None

@@ -2,18 +2,19 @@
 
 import threading
 import time
-import urllib.parse
 
 import jwt
 
-from .errors import InvalidToken, RevokedToken, StaleRevocations, Unavailable
+from .errors import InvalidToken, RevokedToken, StaleRevocations, Trouble, Unavailable
 from .follower import Follower
 from .freshness import ACCEPT, REFUSE
-from .keys import Keys, fetch
-from .revocations import Signatures
+from .keys import Keys, fetch, secure
+from .revocations import Signatures, seq_of
 
 # The least that a list may be stale, in seconds: a heartbeat a second, and one may be late.
-LEAST_STALE = 3
+LEAST_STALE, MOST_STALE = 3, 3600
+# An entry of the list outlives its token by so many seconds: with more, a revoked token could outlive its entry.
+LARGEST_LEEWAY = 300
 LONGEST_TOKEN = 16_384
 
 
@@ -45,12 +46,12 @@ class Verifier:
     """Verifies the access tokens of one issuer for one audience.
 
     - `issuer`, `audience`: what `iss` must equal and `aud` must hold, byte for byte.
-    - `stale_after`: seconds, at least 3; `when_stale`: `REFUSE` or `ACCEPT`. How old the revocation list may be, and what
+    - `stale_after`: seconds, 3 to 3,600; `when_stale`: `REFUSE` or `ACCEPT`. How old the revocation list may be, and what
       happens beyond it: only the owner of what is guarded can say, so neither has a default.
     - `name`: what the issuer's list of verifiers calls this process.
     - `feed_jwks`: the feed's keys, where it is read through a cache or a mirror: then every message's signature is checked.
     - `headers`: for the feed, where not everyone may read it.
-    - `leeway`: seconds that this machine's clock may be behind or ahead.
+    - `leeway`: seconds that this machine's clock may be behind or ahead, 0 to 300.
     """
 
     def __init__(
@@ -58,8 +59,11 @@ class Verifier:
     ):
         if not issuer or not audience:
             raise ValueError("issuer and audience are required")
-        if stale_after < LEAST_STALE:
-            raise ValueError(f"stale_after is at least {LEAST_STALE} seconds")
+        secure(issuer)
+        if not LEAST_STALE <= stale_after <= MOST_STALE:
+            raise ValueError(f"stale_after is {LEAST_STALE} to {MOST_STALE} seconds")
+        if not 0 <= leeway <= LARGEST_LEEWAY:
+            raise ValueError(f"leeway is 0 to {LARGEST_LEEWAY} seconds")
         if when_stale not in (REFUSE, ACCEPT):
             raise ValueError("when_stale is REFUSE or ACCEPT")
         self.issuer, self.audience, self.leeway = issuer, audience, leeway
@@ -86,29 +90,33 @@ class Verifier:
 
     def _run(self):
         url = self.issuer.rstrip("/") + "/.well-known/openid-configuration"
+        trouble = Trouble("the issuer cannot be reached")
         while not self._ended.is_set():
             try:
                 document, _ = fetch(url)
                 if document["issuer"] != self.issuer:
                     raise ValueError("the discovery document names another issuer")
-                keys, feed = document["jwks_uri"], document["latchkey_revocations_endpoint"]
-                for address in (keys, feed):
-                    secure(address)
+                keys = Keys(secure(document["jwks_uri"]), self._name)
+                follower = Follower(
+                    secure(document["latchkey_revocations_endpoint"]), stale_after=self.stale_after,
+                    signatures=self._signatures, headers=self._headers)
                 break
-            except (OSError, ValueError, KeyError):
+            except Exception as error:  # Whatever stands there: it is asked again.
+                trouble.failed(error)
                 self._ended.wait(1)
         else:
             return
-        self._keys = Keys(keys, self._name)
-        self._follower = Follower(
-            feed, wait=self.stale_after / 3, signatures=self._signatures, headers=self._headers)
+        self._keys, self._follower = keys, follower
+        thread = threading.Thread(target=keys.run, args=(self._ended,), name="latchkey-keys", daemon=True)
+        thread.start()
         if not self._ended.is_set():
-            self._follower.run()
+            follower.run()
+        thread.join(10)
 
     @property
     def age(self):
         """Seconds since the list was complete; None where that is not known."""
-        age = self._follower.age() if self._follower else None
+        age = self._follower.ground()[0] if self._follower else None
         return None if age is None else age / 1000
 
     @property
@@ -117,8 +125,7 @@ class Verifier:
 
     @property
     def is_stale(self):
-        age = self.age
-        return age is None or age > self.stale_after
+        return not self._follower or self._follower.is_stale
 
     def wait_until_fresh(self, timeout=10):
         """Whether the list became fresh in so many seconds."""
@@ -127,6 +134,7 @@ class Verifier:
     def wait_until_applied(self, position, timeout=10):
         """Whether what was revoked at `position`, the `Latchkey-Position` of the answer to a call that revokes, is applied
         here."""
+        seq_of(position)
         return self._wait(lambda: self._follower.revocations.has_applied(position) is True, timeout)
 
     def _wait(self, condition, timeout):
@@ -161,22 +169,25 @@ class Verifier:
             key = keys.key(key_id)
             if key is None:
                 raise InvalidToken("signed by no key of the issuer")
+            # PyJWT would judge the times by the wall clock alone.
             claims = jwt.decode(
                 text, key, algorithms=[key.algorithm_name], issuer=self.issuer, audience=self.audience,
-                leeway=self.leeway, options={"require": ["iss", "sub", "aud", "exp", "iat", "jti", "client_id"]})
-        except jwt.PyJWTError as error:
+                options={
+                    "require": ["iss", "sub", "aud", "exp", "iat", "jti", "client_id"], "verify_exp": False,
+                    "verify_iat": False})
+        except (jwt.PyJWTError, RecursionError) as error:
             raise InvalidToken(type(error).__name__) from None
-        if not isinstance(claims.get("sid"), (str, type(None))):
+        issued_at, expires_at, session_id = claims["iat"], claims["exp"], claims.get("sid")
+        if not type(issued_at) is type(expires_at) is int or not isinstance(session_id, (str, type(None))):
             raise InvalidToken("not an access token")
+        # Before the set is asked: of what the follower takes in meanwhile the entries come first, then the claim.
+        _, is_stale, second = follower.ground()
+        if expires_at + self.leeway <= second:
+            raise InvalidToken("expired")
+        if issued_at > second + self.leeway:
+            raise InvalidToken("issued in the future")
         if follower.revocations.holds(claims, key_id):
             raise RevokedToken("revoked")
-        if self.when_stale == REFUSE and self.is_stale:
+        if self.when_stale == REFUSE and is_stale:
             raise StaleRevocations("what is revoked is not known for now")
         return AccessToken(claims)
-
-
-def secure(address):
-    """Plain HTTP is for this machine alone: whoever could change the keys on the way could sign tokens."""
-    url = urllib.parse.urlsplit(address)
-    if url.scheme != "https" and url.hostname not in ("127.0.0.1", "::1", "localhost"):
-        raise ValueError(f"{url.scheme}://{url.hostname} is not https")
