@@ -105,7 +105,9 @@ struct KeySimulation {
         for _ in 0..<Int.random(in: 2...5, using: &random) { try start() }
         for node in nodes.indices { try tick(node) }
         let kinds: [SimulatedVerifier.Kind] = [.obeys, .obeys, .refetches] + (hasStubborn ? [.stubborn] : [])
-        verifiers = kinds.map { SimulatedVerifier(kind: $0) }
+        verifiers = kinds.flatMap { kind in
+            [SimulatedVerifier(kind: kind, wall: .own), SimulatedVerifier(kind: kind, wall: .databases)]
+        }
     }
 
     mutating func newKid() -> String {

@@ -135,7 +135,8 @@ extension KeySimulation {
     private mutating func present(_ token: Token, to index: Int) throws {
         // By a step of the clock it may lie in the future, or have expired early: then it is not valid.
         let trueNow = Instant(microseconds: Self.epoch.microseconds + time)
-        guard token.issuedAt - trueNow <= token.leeway, trueNow - token.issuedAt < token.lives + token.leeway else {
+        let now = verifiers[index].wall == .own ? trueNow : raw
+        guard token.issuedAt - now <= token.leeway, now - token.issuedAt < token.lives + token.leeway else {
             return
         }
         let mayBeUnknown = unripe[token.kid].map { $0 > time } ?? false

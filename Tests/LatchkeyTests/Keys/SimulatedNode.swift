@@ -48,8 +48,11 @@ struct SimulatedNode {
 
 struct SimulatedVerifier {
     enum Kind { case obeys, stubborn, refetches }
+    /// Whether its wall clock is stepped with the database's, as where one source sets both, or never is.
+    enum WallClock { case own, databases }
 
     let kind: Kind
+    let wall: WallClock
     var kids: Set<String> = []
     /// True time up to which it keeps them.
     var until: Int64 = -1
