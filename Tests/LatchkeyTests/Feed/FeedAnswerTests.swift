@@ -31,7 +31,7 @@ struct FeedAnswerTests {
 
             let answer = try await it.node.feed()
             #expect(answer.header("cache-control") == "public, max-age=1")
-            #expect(answer.header("vary") == "Accept")
+            #expect(answer.header("vary") == "Accept, Accept-Encoding")
             let whole = try ReceivedMessage(answer)
             try await whole.verify(it.node)
             #expect(whole.keyIDs() == [kid])
