@@ -27,7 +27,7 @@ struct HousekeepingTests {
                     """,
                     """
                     INSERT INTO guess_buckets (key, slots, spent_at)
-                    VALUES ('\\x00', '{}', clock_timestamp() - interval '1 second')
+                    VALUES (decode(md5('spent'), 'hex'), '{}', clock_timestamp() - interval '1 second')
                     """,
                 ])
                 let housekeeping = Task { try await Housekeeping(it.node.installation, logger: logger).run() }
@@ -36,7 +36,7 @@ struct HousekeepingTests {
                         try await it.database.query(
                             """
                             SELECT EXISTS (SELECT FROM feed_batches WHERE seq = -2)
-                                OR EXISTS (SELECT FROM guess_buckets WHERE key = '\\x00') AS found
+                                OR EXISTS (SELECT FROM guess_buckets WHERE key = decode(md5('spent'), 'hex')) AS found
                             """
                         ).one().decode("found") == false
                     })
