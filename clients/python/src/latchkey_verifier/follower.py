@@ -76,9 +76,11 @@ class Follower:
                 failures += 1
             if is_poll and isinstance(error, BadMessage):
                 self.revocations.forget()  # An answer that does not go on where we stand will not get better.
-            if error and not is_probe and not self._ended.is_set():
+            if is_probe:
+                is_probe = False
+                continue  # Back to the polls, which serve.
+            if error and not self._ended.is_set():
                 self._trouble.failed(error)
-            is_probe = False
             self._ended.wait(random.uniform(0, min(10, 0.2 * 2 ** min(failures, 6))))
 
     def end(self):
