@@ -262,6 +262,17 @@ CREATE UNLOGGED TABLE public.guess_devices (
     devices uuid[] NOT NULL,
     CONSTRAINT guess_devices_are_nine_at_most CHECK (((cardinality(devices) >= 1) AND (cardinality(devices) <= 9)))
 );
+CREATE TABLE public.idempotency_keys (
+    id bytea NOT NULL,
+    salt bytea NOT NULL,
+    master_key smallint NOT NULL,
+    request bytea NOT NULL,
+    answer bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_keys_id_is_sha256 CHECK ((octet_length(id) = 32)),
+    CONSTRAINT idempotency_keys_request_is_sha256 CHECK ((octet_length(request) = 32)),
+    CONSTRAINT idempotency_keys_salt_is_16_bytes CHECK ((octet_length(salt) = 16))
+);
 CREATE TABLE public.installation (
     single boolean DEFAULT true NOT NULL,
     fence bigint NOT NULL,
@@ -274,6 +285,7 @@ CREATE TABLE public.installation (
     rotation_interval bigint,
     signing_algorithm text,
     keys_held_by text,
+    history_from timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     CONSTRAINT installation_failover_is_known CHECK ((failover = ANY (ARRAY['lossy'::text, 'synchronous'::text]))),
     CONSTRAINT installation_fence_fits_32_bits CHECK (((fence >= 1) AND (fence <= '4294967295'::bigint))),
     CONSTRAINT installation_is_one_row CHECK (single),
@@ -982,6 +994,8 @@ ALTER TABLE ONLY public.guess_buckets
     ADD CONSTRAINT guess_buckets_pkey PRIMARY KEY (key);
 ALTER TABLE ONLY public.guess_devices
     ADD CONSTRAINT guess_devices_pkey PRIMARY KEY (user_id);
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (single);
 ALTER TABLE ONLY public.key_ring
@@ -1082,6 +1096,7 @@ CREATE INDEX audit_events_by_actor ON public.audit_events USING btree (actor, id
 CREATE INDEX audit_events_by_target ON public.audit_events USING btree (target, id);
 CREATE INDEX clients_by_access_token_alg ON public.clients USING btree (access_token_alg) WHERE (access_token_alg IS NOT NULL);
 CREATE INDEX guess_buckets_by_spent_at ON public.guess_buckets USING btree (spent_at);
+CREATE INDEX idempotency_keys_by_expires_at ON public.idempotency_keys USING btree (expires_at);
 CREATE INDEX revocation_entries_by_seq ON ONLY public.revocation_entries USING btree (seq);
 CREATE INDEX revocation_entries_00_seq_idx ON public.revocation_entries_00 USING btree (seq);
 CREATE INDEX revocation_entries_01_seq_idx ON public.revocation_entries_01 USING btree (seq);

@@ -79,7 +79,9 @@ package struct LostHistory: Sendable {
         let before = try await signingKeys.read()
         let unfit = await signingKeys.unfitStandbys(of: before.keys)
         var made: [NewSigningKey] = []
-        for algorithm in decide(before, unfit).missing { made.append(try await signingKeys.generate(algorithm, for: before)) }
+        for algorithm in decide(before, unfit).missing {
+            made.append(try await signingKeys.generate(algorithm, for: before))
+        }
         let new = made
         return try await signingKeys.tidying(new) {
             try await database.transaction { transaction in
