@@ -97,7 +97,17 @@ package struct ClusterCopy: Sendable {
             options: ["fsync": "off"].merging(options) { $1 }.merging(more) { $1 })
         let it = OwnCluster(server: server, connectionString: server.connectionString(database: "postgres"))
         let result: Result<Void, any Error>
-        do { result = .success(try await body(it)) } catch { result = .failure(error) }
+        do {
+            // One that recovers a backup takes connections before it takes writes.
+            let isRecovered = try await becomesTrue(within: .seconds(60)) {
+                if options.isEmpty { return true }
+                return try await it.value("SELECT NOT pg_is_in_recovery() AS value")
+            }
+            guard isRecovered else { throw TestProgram.Failed(description: "the backup does not recover") }
+            result = .success(try await body(it))
+        } catch {
+            result = .failure(error)
+        }
         it.thaw()
         await server.stop()
         try result.get()
