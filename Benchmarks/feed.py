@@ -283,7 +283,8 @@ def size(options):
 
 def purge(options, service, database, count):
     sessions = os.path.join(service.folder, "sessions")
-    load.sessions(options.limits, service, 16, sessions)
+    with open(sessions, "w") as file:
+        file.write("\n".join(opened(options, service, 16)) + "\n")
     usual = {"script": "refresh", "arguments": [sessions], "threads": 16, "connections": 16, "seconds": 12}
     calm = load.run(service.url + "/oauth2/token", **usual)
     running = load.Load(service.url + "/oauth2/token", **usual)
