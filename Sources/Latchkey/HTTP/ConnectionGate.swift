@@ -18,7 +18,6 @@ final class ConnectionGate: ChannelDuplexHandler, RemovableChannelHandler {
     private let answers: AnswerGate
     private let traffic: EdgeTraffic
     private let logger: Logger
-
     private var gate: RequestGate
     private var deadlines: ConnectionDeadlines
     private var context: ChannelHandlerContext?

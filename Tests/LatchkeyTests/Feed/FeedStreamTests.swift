@@ -303,6 +303,16 @@ struct FeedStreamTests {
             #expect(again.events.first?.data["reason"] == "history")
             #expect(try again.received().first?.ids == [try tokens.sid])
             await again.stop()
+            // The keys that may have signed in the lost history are gone; their successors' standbys come by the schedule.
+            #expect(
+                try await becomesTrue {
+                    try await it.database.query(
+                        """
+                        SELECT FROM signing_keys
+                        WHERE activates_at IS NULL AND compromised_at IS NULL AND removed_at IS NULL
+                        """
+                    ).count >= 2
+                })
         }
     }
 

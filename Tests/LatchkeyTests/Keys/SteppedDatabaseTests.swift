@@ -135,6 +135,10 @@ import Testing
             let next = try #require(again)["kid"]
             #expect(try await becomesTrue { try await nodes[0].logIn("alice").signer == next })
 
+            for node in nodes {
+                #expect(
+                    await becomesTrue(within: .seconds(20)) { node.installation.clock.reading?.isSettled == true })
+            }
             // Years may pass until the database's clock has caught up: a node that starts meanwhile notices nothing new.
             let late = more()
             defer { late.close() }
