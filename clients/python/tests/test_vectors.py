@@ -17,21 +17,21 @@ STREAM = TEXT.split("```event-stream\n")[1].split("```")[0]
 
 def followed(issuer="https://id.example", key=KEY):
     revocations = Revocations(Signatures({"keys": [key]}, issuer))
-    revocations.apply(copy.deepcopy(MESSAGE))
+    revocations.apply(revocations.read(copy.deepcopy(MESSAGE)))
     return revocations
 
 
 def stream():
     """Name, position and data of each event."""
-    return list(events(io.BytesIO((STREAM + "\n").encode())))
+    return [event for event in events(io.BytesIO((STREAM + "\n").encode())) if event[0]]
 
 
 def take(revocations, stream):
     for _, id, data in stream:
         if id is None:
-            revocations.add_part(data["entries"])
+            revocations.add_part(data)
         else:
-            revocations.apply(data)
+            revocations.apply(revocations.read(data))
 
 
 def test_the_message_and_the_stream_behind_it_are_believed():
