@@ -180,6 +180,10 @@ extension KeySimulation {
     }
 }
 
+extension KeySimulation {
+    fileprivate var days: Int64 { time / 86_400_000_000 }
+}
+
 /// A thousand rotations over simulated months. `LATCHKEY_SEED=n` replays one world.
 @Suite struct `The life of keys in simulated time` {
     static let seeds: [UInt64] =
@@ -190,11 +194,12 @@ extension KeySimulation {
     func `refuses no valid token, and one key signs at each instant`(seed: UInt64) throws {
         var world = try KeySimulation(seed: seed)
         do {
-            while world.tally.rotations < 130 { try world.live() }
+            // Impatient operators get there in days: the schedule's own pace is months.
+            while world.tally.rotations < 130 || world.days < 30 { try world.live() }
         } catch {
             Issue.record("LATCHKEY_SEED=\(seed): \(error)")
         }
-        print("keys simulated: LATCHKEY_SEED=\(seed), \(world.time / 86_400_000_000) days, \(world.tally)")
+        print("keys simulated: LATCHKEY_SEED=\(seed), \(world.days) days, \(world.tally)")
         // A world in which nothing happens proves nothing.
         #expect(world.tally.verified > 20)
         #expect(world.tally.removed > 50)
