@@ -83,7 +83,9 @@ enum RefreshMutant: String, Sendable, CaseIterable {
     @Test(arguments: RefreshMutant.allCases)
     func `is not to be had in another way`(mutant: RefreshMutant) async {
         for world in RefreshSimulation.World.allCases {
-            if await !Self.live(100_000, from: Self.firstOfMutants, in: world, mutant: mutant).failures.isEmpty { return }
+            if await !Self.live(100_000, from: Self.firstOfMutants, in: world, mutant: mutant).failures.isEmpty {
+                return
+            }
         }
         Issue.record("nobody noticed \(mutant); LATCHKEY_SEED=\(Self.firstOfMutants)")
     }
