@@ -1,3 +1,4 @@
+import Foundation
 import LatchkeyTesting
 import Postgres
 import Synchronization
@@ -54,5 +55,14 @@ extension Database {
 extension Result where Failure == PostgresError {
     var error: PostgresError? {
         if case .failure(let error) = self { error } else { nil }
+    }
+}
+
+extension Database {
+    /// Returns once the backend's process is gone and connections have been looked at since: `pg_terminate_backend` answers
+    /// before the socket is closed, and what is sent in between has an unknown outcome.
+    func noticesEnd(of backend: Int32) async throws(PostgresError) {
+        _ = await becomesTrue { access("/proc/\(backend)", F_OK) != 0 }
+        try await query("SELECT 1")
     }
 }

@@ -237,6 +237,7 @@ struct PoolTests {
             try await database.lease { lease throws(PostgresError) in
                 let backend: Int32 = try await lease.query("SELECT pg_backend_pid() AS value").one().decode("value")
                 try await database.query("SELECT pg_terminate_backend(\(backend), 60000)")
+                try await database.noticesEnd(of: backend)
                 try await lease.query("SELECT 1")
             }
         }

@@ -173,6 +173,7 @@ struct TransactionTests {
                     "value")
                 try await transaction.query("INSERT INTO t VALUES (1)")
                 try await observer.query("SELECT pg_terminate_backend(\(backend), 60000)")
+                try await database.noticesEnd(of: backend)
             }
         }
         #expect(try await ids() == [])
