@@ -62,7 +62,9 @@ extension Database {
     /// Returns once the backend's process is gone and connections have been looked at since: `pg_terminate_backend` answers
     /// before the socket is closed, and what is sent in between has an unknown outcome.
     func noticesEnd(of backend: Int32) async throws(PostgresError) {
-        _ = await becomesTrue { access("/proc/\(backend)", F_OK) != 0 }
+        await untilGone(backend)
         try await query("SELECT 1")
     }
 }
+
+func untilGone(_ backend: Int32) async { _ = await becomesTrue { access("/proc/\(backend)", F_OK) != 0 } }

@@ -228,6 +228,7 @@ struct PoolTests {
         let one = FreshDatabase.open { $0.maximumConnections = 1 }
         let backend: Int32 = try await one.value("SELECT pg_backend_pid() AS value")
         try await database.query("SELECT pg_terminate_backend(\(backend), 60000)")
+        await untilGone(backend)
         #expect(try await one.value("SELECT pg_backend_pid() AS value") != backend)
         one.shutDown()
     }
