@@ -40,8 +40,7 @@ final class Connection {
     private var failure: PostgresError?
     /// The batch that runs began outside of a transaction, and is run for the first time.
     private var mayRunAgain = false
-    private var values: [UnsafePointer<CChar>?] = []
-    private var formats: [CInt] = []
+    private var arguments = Arguments()
     private var watched: (socket: Int32, events: UInt32) = (-1, 0)
     private let onEvent: (Connection, Event) -> Void
 
@@ -124,28 +123,10 @@ final class Connection {
     private func send(_ batch: Batch, _ names: [String]) {
         phase = .running(batch)
         for (query, name) in zip(batch.queries, names) {
-            guard send(query, named: name) else { return broke() }
+            guard arguments.send(query, named: name, over: pg) else { return broke() }
         }
         guard PQpipelineSync(pg) == 1 else { return broke() }
         flush()
-    }
-
-    private func send(_ query: Query, named name: String) -> Bool {
-        let count = query.lengths.count
-        if formats.count < count { formats = [CInt](repeating: 1, count: count) }
-        return name.withCString { name in
-            query.bytes.withUnsafeBytes { bytes in
-                // An empty value still needs an address, any; none would be NULL.
-                let base = bytes.bindMemory(to: CChar.self).baseAddress ?? name
-                values.removeAll(keepingCapacity: true)
-                var offset = 0
-                for length in query.lengths {
-                    values.append(length < 0 ? nil : base + offset)
-                    offset += max(0, Int(length))
-                }
-                return PQsendQueryPrepared(pg, name, CInt(count), values, query.lengths, formats, 1) == 1
-            }
-        }
     }
 
     /// epoll says that the socket is ready.

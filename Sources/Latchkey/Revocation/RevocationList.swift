@@ -92,9 +92,13 @@ package final class RevocationList: RevocationLookup {
         set { state.withLock { $0.overdueSlots = newValue } }
     }
 
-    /// Whether the set is complete as of less than two seconds ago.
+    /// Whether the set is complete as of less than two seconds ago. What was claimed of a history that is lost says nothing
+    /// of the present one: until that has been read and claimed, tokens of the lost one would be taken.
     package var isFresh: Bool {
-        age.map { $0 < Self.staleAfter } ?? false
+        state.withLock { state in
+            state.claimed == state.history
+                && state.claim.map { BootInstant.now() - $0.asOf < Self.staleAfter } ?? false
+        }
     }
 
     package func contains(tokenID: UniqueID, sessionID: UniqueID?) -> Bool {

@@ -112,3 +112,8 @@ struct Witnesses: Sendable {
         #expect(try await node.refresh(living.refresh).status == 200)
     }
 }
+
+extension RevocationList {
+    /// Has read of another epoch; while a node has none it has only forgotten.
+    func isOf(anotherThan epoch: UniqueID) -> Bool { position.map { $0.epoch != epoch } ?? false }
+}

@@ -99,7 +99,7 @@ struct LostHistoryTests {
                     #expect(
                         try await becomesTrue {
                             let ready = try await node.get("/readyz").status
-                            return ready == 200 && node.installation.revocations.position?.epoch != before.epoch
+                            return ready == 200 && node.installation.revocations.isOf(anotherThan: before.epoch)
                         })
                 }
                 for node in nodes { try await witnesses.expectVoid(node, later) }
@@ -172,7 +172,7 @@ struct LostHistoryTests {
                 #expect(
                     try await becomesTrue {
                         let ready = try await node.get("/readyz").status
-                        return ready == 200 && node.installation.revocations.position?.epoch != before.epoch
+                        return ready == 200 && node.installation.revocations.isOf(anotherThan: before.epoch)
                     })
                 try await witnesses.expectVoid(node, later)
                 let restored = cluster.database("latchkey")

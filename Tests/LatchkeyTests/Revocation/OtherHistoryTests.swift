@@ -1,5 +1,6 @@
 import JOSE
 import LatchkeyTesting
+import Logging
 import Postgres
 import Testing
 
@@ -33,6 +34,24 @@ struct OtherHistoryTests {
             // That was lost commits: the key that signed is refused, and another standby takes its successor's place.
             let standbys: Query = "SELECT kid FROM signing_keys WHERE activates_at IS NULL AND compromised_at IS NULL"
             #expect(try await becomesTrue { try await it.database.query(standbys).count == 2 })
+        }
+    }
+
+    @Test func `makes a node stale until it has claimed that it knows that one`() async throws {
+        try await TestInstallation.run { it in
+            // One that does not tick by itself.
+            let installation = Installation(
+                it.settings, masterKeys: it.node.installation.masterKeys,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            defer { installation.close() }
+            let list = installation.revocations
+            _ = try await list.readAndClaim()
+            #expect(list.isFresh)
+            try await it.database.query("UPDATE feed_head SET epoch = gen_random_uuid()")
+            #expect(try await list.read().history == .another)
+            #expect(!list.isFresh)
+            _ = try await list.readAndClaim()
+            #expect(list.isFresh)
         }
     }
 }
