@@ -121,11 +121,14 @@ struct FolderTests {
 
     @Test("and all other sources keep their files to 300 lines")
     func rooms() throws {
-        let paths = try #require(FileManager.default.enumerator(atPath: Repository.root.appending(path: "Sources").path))
-            .compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") && !$0.contains(".build") }
+        let paths = try #require(
+            FileManager.default.enumerator(atPath: Repository.root.appending(path: "Sources").path)
+        )
+        .compactMap { $0 as? String }.filter { $0.hasSuffix(".swift") && !$0.contains(".build") }
         #expect(paths.count > 150)
         for path in paths {
-            let lines = try Repository.text("Sources/\(path)").split(separator: "\n", omittingEmptySubsequences: false).count
+            let lines = try Repository.text("Sources/\(path)").split(separator: "\n", omittingEmptySubsequences: false)
+                .count
             #expect(lines - 1 <= 300, "\(path)")
         }
     }
