@@ -114,8 +114,10 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	@export LATCHKEY_STRICT=1 LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"
 	echo 'test: building in debug mode (3 to 8 minutes the first time, then seconds)'
 	swift build --build-tests
-	echo 'test: running every test but simulations and those of the command (five minutes)'
-	$(RUN_TESTS) 6 --skip '^LatchkeyCLITests' --skip '$(SIMULATIONS)'
+	echo 'test: running the tests of the libraries (a minute)'
+	$(RUN_TESTS) 4 --skip '^Latchkey(CLI)?Tests'
+	echo 'test: running the tests of the server but for simulations (five minutes)'
+	$(RUN_TESTS) 4 --filter '^LatchkeyTests' --skip '$(SIMULATIONS)'
 	# Apart: they keep every thread busy, and what waits for a database beside them waits too long.
 	echo 'test: running the simulations (a minute or two)'
 	$(RUN_TESTS) 2 --filter '$(SIMULATIONS)'

@@ -42,7 +42,11 @@ package struct Installation: Sendable {
     let logger: Logger
 
     /// Opens no connection yet.
-    package init(_ settings: Settings, as role: ProcessRole = .node, masterKeys: MasterKeys, logger: Logger) {
+    /// - Parameter patience: nanoseconds that a request waits for the database in all.
+    package init(
+        _ settings: Settings, as role: ProcessRole = .node, masterKeys: MasterKeys, logger: Logger,
+        patience: Int64 = 2_000_000_000
+    ) {
         self.settings = settings
         self.logger = logger
         node = .version7(
@@ -52,9 +56,12 @@ package struct Installation: Sendable {
         configuration.maximumConnections = settings.databaseConnections
         let history = KnownHistory()
         configuration.gate = history.gate
+        let asPulse = configuration.statementTimeout
+        configuration.statementTimeout = patience
         database = Database(configuration)
         // In the requests' queue a tick would wait behind statements that all wait for one row, and the node would go
         // stale: its pulse has connections of its own.
+        configuration.statementTimeout = asPulse
         configuration.maximumConnections = 2
         configuration.gate = history.pulseGate
         pulse = Database(configuration)

@@ -9,8 +9,12 @@ struct AuditCommand: AsyncParsableCommand {
     @OptionGroup var installation: InstallationOptions
     @OptionGroup var output: OutputOptions
     @Option(help: "A time, as 2026-11-22T17:00:00Z.") var since: String?
-    @Option(help: "user:ID or cli:NAME.") var actor: String?
-    @Option(help: "user:ID, session:SID, role:NAME, token:JTI or key:KID.") var target: String?
+    @Option(help: "user:ID, client:ID, cli:NAME, node or anonymous.") var actor: String?
+    @Option(
+        help: """
+            user:ID, session:SID, role:NAME, token:JTI, key:KID, client:ID, master-key:VERSION, installation or all.
+            """)
+    var target: String?
     @Option var limit: Int64 = 1000
 
     func run() async throws {

@@ -71,7 +71,7 @@ extension OwnCluster {
     }
 
     package func value<V: PostgresValue>(_ statement: String, as type: V.Type = V.self) async throws -> V {
-        let database = Database(.init(connectionString: connectionString))
+        let database = Database.patient(connectionString)
         defer { database.shutDown() }
         return try await database.query(Query(stringLiteral: statement)).one().decode("value")
     }

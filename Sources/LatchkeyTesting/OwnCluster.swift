@@ -22,7 +22,7 @@ package struct OwnCluster: Sendable {
         let result: Result<Void, any Error>
         do {
             if !migrations.isEmpty {
-                let database = Database(.init(connectionString: it.connectionString))
+                let database = Database.patient(it.connectionString)
                 defer { database.shutDown() }
                 _ = try await Migrator(database, migrations).migrate()
             }

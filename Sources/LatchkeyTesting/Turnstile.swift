@@ -1,7 +1,7 @@
 /// Lets a few tests at a time run nodes. Nodes keep deadlines of two seconds, which a hundred installations at once on two
 /// cores would miss, and the cluster's connections are counted.
 actor Turnstile {
-    static let shared = Turnstile(places: 6)
+    static let shared = Turnstile(places: 4)
 
     private var places: Int
     private var waiting: [CheckedContinuation<Void, Never>] = []

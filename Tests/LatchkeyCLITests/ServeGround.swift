@@ -44,7 +44,7 @@ struct ServeGround: Sendable {
     }
 
     func withDatabase(_ body: (Database) async throws -> Void) async throws {
-        let database = Database(.init(connectionString: connectionString))
+        let database = Database.patient(connectionString)
         defer { database.shutDown() }
         try await body(database)
     }

@@ -1,19 +1,7 @@
+import LatchkeyTesting
 import Testing
 
 @testable import Postgres
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same walk for the same seed.
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 /// The pool's machine driven by chance beside a plain book of who waits and which connection does what.
 private struct Walk {
@@ -31,7 +19,7 @@ private struct Walk {
     var served = 0
 
     init(seed: UInt64) {
-        chance = SeededGenerator(state: seed)
+        chance = SeededGenerator(seed: seed)
         maximum = Int.random(in: 1...5, using: &chance)
         maximumWaiting = Int.random(in: 1...20, using: &chance)
         machine = PoolMachine(maximum: maximum, maximumWaiting: maximumWaiting)

@@ -4,8 +4,24 @@ import LatchkeyTesting
 import NIOHTTP1
 import Testing
 
+/// What is asked on a port of loopback, with a token.
+protocol Asked {
+    var port: Int { get }
+}
+
+extension Asked {
+    func send(
+        _ path: String, _ token: String? = nil, method: HTTPMethod = .GET, headers: [(String, String)] = [],
+        body: [UInt8]? = nil
+    ) async throws -> TestNode.Answer {
+        try await TestNode.send(
+            method, "http://127.0.0.1:\(port)\(path)",
+            headers: (token.map { [("Authorization", "Bearer \($0)")] } ?? []) + headers, body: body)
+    }
+}
+
 /// A `latchkey guard`.
-struct GuardProcess: Sendable {
+struct GuardProcess: Asked, Sendable {
     let process: ChildProcess
     let port: Int
     let managementPort: Int
@@ -36,15 +52,6 @@ struct GuardProcess: Sendable {
         try result.get()
     }
 
-    func send(
-        _ path: String, _ token: String? = nil, method: HTTPMethod = .GET, headers: [(String, String)] = [],
-        body: [UInt8]? = nil
-    ) async throws -> TestNode.Answer {
-        try await TestNode.send(
-            method, "http://127.0.0.1:\(port)\(path)",
-            headers: (token.map { [("Authorization", "Bearer \($0)")] } ?? []) + headers, body: body)
-    }
-
     func manage(_ path: String) async throws -> TestNode.Answer {
         try await TestNode.send(.GET, "http://127.0.0.1:\(managementPort)\(path)")
     }
@@ -58,7 +65,7 @@ struct GuardProcess: Sendable {
 }
 
 /// Debian's nginx with the configuration of docs/packaging, between a guard and a service.
-struct Nginx: Sendable {
+struct Nginx: Asked, Sendable {
     let port: Int
 
     static let program = "/usr/sbin/nginx"
@@ -121,14 +128,5 @@ struct Nginx: Sendable {
         process.send(SIGKILL)
         try await process.end()
         try result.get()
-    }
-
-    func send(
-        _ path: String, _ token: String? = nil, method: HTTPMethod = .GET, headers: [(String, String)] = [],
-        body: [UInt8]? = nil
-    ) async throws -> TestNode.Answer {
-        try await TestNode.send(
-            method, "http://127.0.0.1:\(port)\(path)",
-            headers: (token.map { [("Authorization", "Bearer \($0)")] } ?? []) + headers, body: body)
     }
 }

@@ -72,7 +72,7 @@ final class TortureSite: Sendable {
     }
 
     func setReadOnly(_ value: String) async throws {
-        let operator_ = Database(.init(connectionString: cluster.connectionString))
+        let operator_ = Database.patient(cluster.connectionString)
         defer { operator_.shutDown() }
         // ALTER SYSTEM writes no row: a read-only transaction may do it.
         try await operator_.query(Query(stringLiteral: "ALTER SYSTEM SET default_transaction_read_only = \(value)"))

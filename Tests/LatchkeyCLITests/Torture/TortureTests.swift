@@ -199,7 +199,7 @@ private struct TortureRun {
 
     private func judge() async throws {
         let operations = history.operations
-        let database = Database(.init(connectionString: site.cluster.connectionString))
+        let database = Database.patient(site.cluster.connectionString)
         defer { database.shutDown() }
         let check = HistoryCheck(
             operations: operations, record: try await Record(reading: database), stolen: watch.stolen,

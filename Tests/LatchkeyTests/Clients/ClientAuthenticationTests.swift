@@ -170,7 +170,7 @@ struct ClientAuthenticationTests {
         }
     }
 
-    @Test("under a master key that this node does not hold is 503, never invalid_client")
+    @Test("under a master key that this node does not hold is 503, never invalid_client", .eachAnswerCounts)
     func unknownMasterKey() async throws {
         try await TestInstallation.run { it in
             let client = try await it.node.newClient(try await it.node.administrator())

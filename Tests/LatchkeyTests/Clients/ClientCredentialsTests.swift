@@ -165,7 +165,7 @@ struct ClientCredentialsTests {
         }
     }
 
-    @Test("are refused with 503 by a node that cannot prove its list is fresh")
+    @Test("are refused with 503 by a node that cannot prove its list is fresh", .eachAnswerCounts)
     func stale() async throws {
         try await TestInstallation.run { it in
             let client = try await it.node.newClient(try await it.node.administrator())

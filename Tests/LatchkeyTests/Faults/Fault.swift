@@ -50,7 +50,7 @@ enum Fault: String, CaseIterable, Sendable {
     }
 
     private static func setReadOnly(_ value: String, _ cluster: OwnCluster) async throws {
-        let operator_ = Database(.init(connectionString: cluster.connectionString))
+        let operator_ = Database.patient(cluster.connectionString)
         defer { operator_.shutDown() }
         // ALTER SYSTEM writes no row: a read-only transaction may do it.
         try await operator_.query(Query(stringLiteral: "ALTER SYSTEM SET default_transaction_read_only = \(value)"))

@@ -95,7 +95,7 @@ private final class Load: Sendable {
 /// tests beside it.
 private let limit: Duration = .milliseconds(3_500)
 
-@Suite("A node under a fault of its database", .timeLimit(.minutes(5)))
+@Suite("A node under a fault of its database", .timeLimit(.minutes(5)), .eachAnswerCounts)
 struct FaultTests {
     @Test("hangs nobody, grants nothing that it should not, says so, and heals by itself", arguments: Fault.allCases)
     func fault(_ fault: Fault) async throws {

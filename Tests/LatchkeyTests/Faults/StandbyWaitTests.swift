@@ -6,7 +6,7 @@ import Postgres
 import Testing
 
 /// Every journey that writes, while no standby confirms a commit: what it wrote is there, and a failover would take it back.
-@Suite("A commit that no standby has confirmed", .timeLimit(.minutes(5)))
+@Suite("A commit that no standby has confirmed", .timeLimit(.minutes(5)), .eachAnswerCounts)
 struct StandbyWaitTests {
     /// How the wait ends.
     enum End: String, CaseIterable, Sendable {
@@ -188,7 +188,7 @@ struct StandbyWaitTests {
     ) async throws -> TestNode.Answer {
         try await cluster.administer(
             "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
-        let administration = Database(.init(connectionString: cluster.connectionString))
+        let administration = Database.patient(cluster.connectionString)
         defer { administration.shutDown() }
         let waiting: Query = """
             SELECT pid FROM pg_stat_activity

@@ -60,7 +60,7 @@ struct FeedGapTests {
         try await TestInstallation.run(nodes: 3) { it in
             // Somebody forgets a transaction that writes, in another database of the cluster.
             try await TestCluster.withDatabase { other in
-                let forgotten = Database(.init(connectionString: other))
+                let forgotten = Database.patient(other)
                 defer { forgotten.shutDown() }
                 try await forgotten.transaction(timeout: 120_000_000_000) { transaction in
                     try await transaction.hold("SELECT txid_current()")

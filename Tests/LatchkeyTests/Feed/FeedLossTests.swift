@@ -62,12 +62,12 @@ struct FeedLossTests {
     ) async throws {
         try await TestInstallation.run { it in
             try await OwnCluster.run { cluster in
-                let administration = Database(.init(connectionString: cluster.connectionString))
+                let administration = Database.patient(cluster.connectionString)
                 defer { administration.shutDown() }
                 try await administration.query("CREATE DATABASE live")
                 var settings = it.settings
                 settings.databaseURL = cluster.server.connectionString(database: "live")
-                let live = Database(.init(connectionString: settings.databaseURL))
+                let live = Database.patient(settings.databaseURL)
                 _ = try await Migrator(live, Migrations.all).migrate()
                 live.shutDown()
                 var nodes: [TestNode] = []
@@ -114,7 +114,7 @@ struct FeedLossTests {
     }
 
     private static func listed(_ cluster: OwnCluster) async throws -> Set<String> {
-        let live = Database(.init(connectionString: cluster.server.connectionString(database: "live")))
+        let live = Database.patient(cluster.server.connectionString(database: "live"))
         defer { live.shutDown() }
         return Set(
             try await live.query("SELECT id FROM revocation_entries").rows.map {

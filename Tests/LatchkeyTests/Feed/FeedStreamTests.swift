@@ -175,7 +175,9 @@ struct FeedStreamTests {
         }
     }
 
-    @Test func `sends so many long answers at once and no more, and short ones all the same`() async throws {
+    @Test(.eachAnswerCounts) func `sends so many long answers at once and no more, and short ones all the same`()
+        async throws
+    {
         try await TestInstallation.run { it in
             let start = try ReceivedMessage(try await it.node.feed()).position
             try await revoke(1_100, it)
@@ -221,7 +223,7 @@ struct FeedStreamTests {
         }
     }
 
-    @Test func `waits for a position ahead as one of those who follow`() async throws {
+    @Test(.eachAnswerCounts) func `waits for a position ahead as one of those who follow`() async throws {
         try await TestInstallation.run(settings: { $0.feed.followers = 1 }) { it in
             let position = try ReceivedMessage(try await it.node.feed()).position
             let parts = position.split(separator: ".")
@@ -245,12 +247,7 @@ struct FeedStreamTests {
         try await TestInstallation.run { it in
             let relay = try Relay(to: it.connectionString)
             defer { relay.close() }
-            var settings = it.settings
-            settings.databaseURL = relay.connectionString
-            let node = try await TestNode.start(
-                Installation(
-                    settings, masterKeys: it.node.installation.masterKeys,
-                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+            let node = try await it.node(behind: relay)
             let follower = try await FeedFollower.follow(node)
             #expect(await becomesTrue { follower.events("heartbeat").count >= 1 })
             relay.set(.held)
@@ -336,7 +333,7 @@ struct FeedStreamTests {
         }
     }
 
-    @Test func `takes so many followers and no more`() async throws {
+    @Test(.eachAnswerCounts) func `takes so many followers and no more`() async throws {
         try await TestInstallation.run(settings: { $0.feed.followers = 2 }) { it in
             let followers = [try await FeedFollower.follow(it.node), try await FeedFollower.follow(it.node)]
             #expect(await becomesTrue { followers.allSatisfy { $0.messages.count >= 1 } })

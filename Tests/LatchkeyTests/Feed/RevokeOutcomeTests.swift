@@ -1,13 +1,12 @@
 import JOSE
 import LatchkeyTesting
-import Logging
 import Postgres
 import Testing
 
 @testable import Latchkey
 
 /// A node whose connection breaks while a revocation's commit is under way: nobody knows whether it was done.
-@Suite("A revocation of unknown outcome", .serialized)
+@Suite("A revocation of unknown outcome", .serialized, .eachAnswerCounts)
 struct RevokeOutcomeTests {
     enum What: CaseIterable, Sendable { case accessToken, refreshToken, session }
     enum Fate: CaseIterable, Sendable {
@@ -23,12 +22,7 @@ struct RevokeOutcomeTests {
         try await TestInstallation.run { it in
             let relay = try Relay(to: it.connectionString)
             defer { relay.close() }
-            var settings = it.settings
-            settings.databaseURL = relay.connectionString
-            let node = try await TestNode.start(
-                Installation(
-                    settings, masterKeys: it.node.installation.masterKeys,
-                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+            let node = try await it.node(behind: relay)
             let administrator = try await it.node.administrator()
             let tokens = try await it.node.newUser("alice")
             // Prepared, and connected.
@@ -89,7 +83,7 @@ struct RevokeOutcomeTests {
     private func whileHeadIsHeld<R: Sendable>(
         _ it: TestInstallation, _ body: @Sendable () async throws -> R
     ) async throws -> R {
-        let holder = Database(.init(connectionString: it.connectionString))
+        let holder = Database.patient(it.connectionString)
         defer { holder.shutDown() }
         return try await holder.transaction(timeout: 20_000_000_000) { transaction in
             try await transaction.hold("SELECT seq FROM feed_head FOR UPDATE")

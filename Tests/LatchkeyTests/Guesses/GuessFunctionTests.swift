@@ -10,7 +10,7 @@ import Testing
 struct GuessFunctionTests {
     private static func withDatabase(_ body: (Database) async throws -> Void) async throws {
         try await TestCluster.withDatabase(migrations: Migrations.all) { connectionString in
-            let database = Database(.init(connectionString: connectionString))
+            let database = Database.patient(connectionString)
             defer { database.shutDown() }
             try await body(database)
         }

@@ -56,7 +56,8 @@ struct GuessLimitTests {
         }
     }
 
-    @Test func `that cannot be counted in time are 503, well within what a request waits for the database`()
+    @Test(.eachAnswerCounts)
+    func `that cannot be counted in time are 503, well within what a request waits for the database`()
         async throws
     {
         try await Self.run { it in
@@ -113,7 +114,7 @@ struct GuessLimitTests {
         }
     }
 
-    @Test func `give back what an overloaded node did not look at`() async throws {
+    @Test(.eachAnswerCounts) func `give back what an overloaded node did not look at`() async throws {
         try await Self.run(nodes: 2) { it in
             _ = try await it.node.newUser("alice")
             it.nodes[1].installation.users.hasher.shutdown()
@@ -145,7 +146,9 @@ struct GuessLimitTests {
         }
     }
 
-    @Test func `are 503 while it cannot be known whether a slot was taken, and nothing is hashed`() async throws {
+    @Test(.eachAnswerCounts) func `are 503 while it cannot be known whether a slot was taken, and nothing is hashed`()
+        async throws
+    {
         try await Self.run { it in
             _ = try await it.node.newUser("alice")
             #expect(try await it.guess("alice", times: 1) == [401])

@@ -12,7 +12,7 @@ import Testing
 @testable import Latchkey
 
 /// The whole edge on real sockets, with deadlines of fractions of a second.
-@Suite("The HTTP edge")
+@Suite("The HTTP edge", .eachAnswerCounts)
 struct EdgeTests {
     @Sendable private static func short(_ settings: inout Settings) {
         settings.edge.head = .milliseconds(400)

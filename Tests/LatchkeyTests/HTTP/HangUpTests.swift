@@ -9,7 +9,7 @@ import Testing
 
 @testable import Latchkey
 
-@Suite("A caller that hangs up", .timeLimit(.minutes(8)))
+@Suite("A caller that hangs up", .timeLimit(.minutes(8)), .eachAnswerCounts)
 struct HangUpTests {
     private enum Happening: Equatable {
         case waiting

@@ -8,7 +8,7 @@ import Testing
 @testable import Latchkey
 
 /// A streaming standby on the same machine takes over.
-@Suite("A failover", .timeLimit(.minutes(5)))
+@Suite("A failover", .timeLimit(.minutes(5)), .eachAnswerCounts)
 struct FailoverTests {
     /// A primary with one standby that follows it.
     private static func pair(

@@ -63,7 +63,7 @@ struct HistoryRow: Sendable, Equatable {
     let ring: Int64
 
     static func read(_ connectionString: String) async throws -> HistoryRow {
-        let database = Database(.init(connectionString: connectionString))
+        let database = Database.patient(connectionString)
         defer { database.shutDown() }
         let row = try await database.query(
             "SELECT epoch, fence, identity, version FROM feed_head, installation, key_ring"

@@ -154,7 +154,7 @@ struct LostHistoryTests {
         try await HistoryScene.run { scene, cluster in
             try await cluster.administer("CREATE DATABASE latchkey")
             let connectionString = cluster.server.connectionString(database: "latchkey")
-            let migrating = Database(.init(connectionString: connectionString))
+            let migrating = Database.patient(connectionString)
             _ = try await Migrator(migrating, Migrations.all).migrate()
             migrating.shutDown()
             try await scene.withNodes(1, connectionString) { nodes in

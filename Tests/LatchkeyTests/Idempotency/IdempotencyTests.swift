@@ -2,7 +2,6 @@ import HTTPTypes
 import JOSE
 import LatchkeyTesting
 import LibCrypto
-import Logging
 import NIOHTTP1
 import Postgres
 import Testing
@@ -222,7 +221,7 @@ struct IdempotencyTests {
         }
     }
 
-    @Test func `whose master key is gone is not done again`() async throws {
+    @Test(.eachAnswerCounts) func `whose master key is gone is not done again`() async throws {
         try await TestInstallation.run { it in
             let bearer = try await it.node.administrator()
             #expect(try await send(.role, "k", bearer: bearer, on: it.node).status == 201)
@@ -238,18 +237,13 @@ struct IdempotencyTests {
     static let fates = What.allCases.flatMap { what in Fate.allCases.map { (what, $0) } }
 
     /// Its COMMIT was sent, and its answer lost; or its connection ended before.
-    @Test(arguments: fates) func `of unknown outcome is found out, or sent again without harm`(
+    @Test(.eachAnswerCounts, arguments: fates) func `of unknown outcome is found out, or sent again without harm`(
         what: What, fate: Fate
     ) async throws {
         try await TestInstallation.run { it in
             let relay = try Relay(to: it.connectionString)
             defer { relay.close() }
-            var settings = it.settings
-            settings.databaseURL = relay.connectionString
-            let node = try await TestNode.start(
-                Installation(
-                    settings, masterKeys: it.node.installation.masterKeys,
-                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+            let node = try await it.node(behind: relay)
             let bearer = try await it.node.administrator()
             // Connected, and prepared.
             for name in ["erin", "fred"] {
@@ -296,7 +290,7 @@ struct IdempotencyTests {
     private func whileCommitsAreHeld<R: Sendable>(
         _ it: TestInstallation, _ body: @Sendable () async throws -> R
     ) async throws -> R {
-        let holder = Database(.init(connectionString: it.connectionString))
+        let holder = Database.patient(it.connectionString)
         defer { holder.shutDown() }
         for statement: Query in [
             """

@@ -1,12 +1,11 @@
 import JOSE
 import Latchkey
 import LatchkeyTesting
-import Logging
 import Postgres
 import Testing
 
 /// A node that loses its database in the middle of a compromise.
-@Suite struct CompromiseOutcomeTests {
+@Suite(.eachAnswerCounts) struct CompromiseOutcomeTests {
     /// Runs `body` with a node that reaches its database through a relay, beside one that reaches it directly.
     private func run(_ body: @Sendable (TestInstallation, TestNode, Relay, CompromiseScene) async throws -> Void)
         async throws
@@ -14,12 +13,7 @@ import Testing
         try await TestInstallation.run { it in
             let relay = try Relay(to: it.connectionString)
             defer { relay.close() }
-            var settings = it.settings
-            settings.databaseURL = relay.connectionString
-            let node = try await TestNode.start(
-                Installation(
-                    settings, masterKeys: it.node.installation.masterKeys,
-                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+            let node = try await it.node(behind: relay)
             let result: Result<Void, any Error>
             do {
                 result = .success(try await body(it, node, relay, try await CompromiseScene(it)))
@@ -37,7 +31,7 @@ import Testing
         _ it: TestInstallation, _ request: @escaping @Sendable () async throws -> TestNode.Answer,
         _ body: @Sendable () async throws -> Void
     ) async throws -> TestNode.Answer {
-        let holder = Database(.init(connectionString: it.connectionString))
+        let holder = Database.patient(it.connectionString)
         defer { holder.shutDown() }
         let answer = try await holder.transaction(timeout: 20_000_000_000) { transaction in
             try await transaction.query("SELECT seq FROM feed_head FOR UPDATE")

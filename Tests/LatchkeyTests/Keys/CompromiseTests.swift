@@ -111,7 +111,7 @@ import Testing
         }
     }
 
-    @Test func `Two at once on two nodes are one, and a repetition says when it was`() async throws {
+    @Test(.eachAnswerCounts) func `Two at once on two nodes are one, and a repetition says when it was`() async throws {
         try await TestInstallation.run(nodes: 2) { it in
             let scene = try await CompromiseScene(it)
             let kid = try await it.node.newUser("alice").signer

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Latchkey
 
-@Suite("The JWKS")
+@Suite("The JWKS", .eachAnswerCounts)
 struct JWKSTests {
     private static let path = "/.well-known/jwks.json"
 

@@ -226,7 +226,8 @@ import Testing
         }
     }
 
-    @Test func `takes a node out of service that cannot open the current key, and signs with no other`() async throws {
+    @Test(.eachAnswerCounts)
+    func `takes a node out of service that cannot open the current key, and signs with no other`() async throws {
         try await TestInstallation.run { it in
             let tokens = try await it.node.newUser("alice")
             let old = try tokens.signer

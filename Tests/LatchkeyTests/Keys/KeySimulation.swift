@@ -1,4 +1,5 @@
 import JOSE
+import LatchkeyTesting
 import LibCrypto
 import Postgres
 

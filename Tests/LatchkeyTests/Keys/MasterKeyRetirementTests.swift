@@ -158,15 +158,18 @@ import Testing
         }
     }
 
+    private static func client(of it: TestInstallation) async throws -> RegisteredClient {
+        try RegisteredClient(
+            try await it.node.post(
+                "/admin/clients",
+                ["client_name": "reports", "grant_types": ["client_credentials"], "scope": "users:read"],
+                bearer: try await it.node.administrator()))
+    }
+
     @Test func `waits for client secrets, which move when they are next shown`() async throws {
         try await TestInstallation.run { it in
             let scene = MasterKeyScene(it: it)
-            let administrator = try await it.node.administrator()
-            let client = try RegisteredClient(
-                try await it.node.post(
-                    "/admin/clients",
-                    ["client_name": "reports", "grant_types": ["client_credentials"], "scope": "users:read"],
-                    bearer: administrator))
+            let client = try await Self.client(of: it)
             _ = try await scene.rotateEverywhere()
             #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
             try await it.database.query("UPDATE sessions SET sid = overlay(sid::text PLACING 'ff' FROM 1 FOR 2)::uuid")
@@ -192,12 +195,7 @@ import Testing
     @Test func `with force leaves a client's secret invalid, not undecided`() async throws {
         try await TestInstallation.run { it in
             let scene = MasterKeyScene(it: it)
-            let administrator = try await it.node.administrator()
-            let client = try RegisteredClient(
-                try await it.node.post(
-                    "/admin/clients",
-                    ["client_name": "reports", "grant_types": ["client_credentials"], "scope": "users:read"],
-                    bearer: administrator))
+            let client = try await Self.client(of: it)
             _ = try await scene.rotateEverywhere()
             #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
             try await scene.age(by: 120)

@@ -92,7 +92,8 @@ import Testing
     }
 
     /// Had it been silent for more than a minute, the others would have gone on without it.
-    @Test func `leaves a node behind that was away: it answers 503, never "invalid", until it has the key`()
+    @Test(.eachAnswerCounts)
+    func `leaves a node behind that was away: it answers 503, never "invalid", until it has the key`()
         async throws
     {
         try await TestInstallation.run { it in

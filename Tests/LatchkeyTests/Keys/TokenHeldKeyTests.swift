@@ -80,7 +80,7 @@ struct TokenHeldKeyTests {
         }
     }
 
-    @Test("whose token does not answer is a 503, and its node leaves /readyz and comes back")
+    @Test("whose token does not answer is a 503, and its node leaves /readyz and comes back", .eachAnswerCounts)
     func unreachable() async throws {
         let soft = try await SoftToken.named(.unreachable)
         try await TestInstallation.run(settings: { $0.token = soft.settings() }) { it in
@@ -101,7 +101,9 @@ struct TokenHeldKeyTests {
         }
     }
 
-    @Test("whose token hangs keeps neither callers, readiness nor a graceful stop, and signs on when it answers")
+    @Test(
+        "whose token hangs keeps neither callers, readiness nor a graceful stop, and signs on when it answers",
+        .eachAnswerCounts)
     func hangs() async throws {
         let soft = try await SoftToken.named(.hangs)
         try await TestInstallation.run(settings: { $0.token = soft.settings() }) { it in

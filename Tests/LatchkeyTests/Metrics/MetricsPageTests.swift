@@ -9,7 +9,7 @@ import Testing
 
 @testable import Latchkey
 
-@Suite struct MetricsPageTests {
+@Suite(.eachAnswerCounts) struct MetricsPageTests {
     /// A port of loopback that nobody has now.
     private static func freePort() throws -> Int {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

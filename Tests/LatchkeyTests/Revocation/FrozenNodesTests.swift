@@ -5,7 +5,7 @@ import LatchkeyTesting
 import Postgres
 import Testing
 
-@Suite("A node that holds a session's lock")
+@Suite("A node that holds a session's lock", .eachAnswerCounts)
 struct FrozenNodesTests {
     /// Locks every session in the name of a node that ticked `age` seconds ago, for as long as `body` runs.
     private func holding(

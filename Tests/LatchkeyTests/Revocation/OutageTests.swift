@@ -5,7 +5,7 @@ import LatchkeyTesting
 import Logging
 import Testing
 
-@Suite("A node without its database")
+@Suite("A node without its database", .eachAnswerCounts)
 struct OutageTests {
     @Test("grants nothing, hangs nobody, keeps serving what is safe, and heals by itself")
     func failsClosed() async throws {

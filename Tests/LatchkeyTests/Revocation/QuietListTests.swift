@@ -79,7 +79,7 @@ struct QuietListTests {
 
     @Test func `is read on the connection that proved a living primary`() async throws {
         try await TestCluster.withDatabase(migrations: Migrations.all) { connectionString in
-            let database = Database(.init(connectionString: connectionString))
+            let database = Database.patient(connectionString)
             defer { database.shutDown() }
             // A server that tells of the list only behind a commit on the same connection.
             try await database.batch([

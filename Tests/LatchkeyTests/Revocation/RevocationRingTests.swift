@@ -1,3 +1,4 @@
+import LatchkeyTesting
 import Postgres
 import Testing
 

@@ -36,7 +36,7 @@ import Testing
 
     private func withList(_ body: (RevocationList, Database) async throws -> Void) async throws {
         try await TestCluster.withDatabase(migrations: Migrations.all) { connectionString in
-            let database = Database(.init(connectionString: connectionString))
+            let database = Database.patient(connectionString)
             defer { database.shutDown() }
             try await body(RevocationList(database, pulse: database, clock: NodeClock()), database)
         }

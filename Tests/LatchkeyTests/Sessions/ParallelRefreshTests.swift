@@ -77,9 +77,9 @@ struct ParallelRefreshTests {
         }
     }
 
-    @Test("of a row that stays locked are told to try again, and nothing has changed")
+    @Test("of a row that stays locked are told to try again, and nothing has changed", .eachAnswerCounts)
     func givesUp() async throws {
-        try await TestInstallation.run { it in
+        try await TestInstallation.run(patience: 2_000_000_000) { it in
             let born = try await it.node.newUser("alice")
             let sid = try born.sid
             try await it.database.transaction(timeout: 30_000_000_000) { transaction in

@@ -50,7 +50,7 @@ struct RefreshRefusalTests {
         }
     }
 
-    @Test("refuses another's client and writes nothing")
+    @Test("refuses another's client and writes nothing", .eachAnswerCounts)
     func wrongClient() async throws {
         try await TestInstallation.run { it in
             let born = try await it.node.newUser("alice")
@@ -100,7 +100,7 @@ struct RefreshRefusalTests {
         ),
     ]
 
-    @Test("refuses what is no token, each in its way")
+    @Test("refuses what is no token, each in its way", .eachAnswerCounts)
     func refusals() async throws {
         try await TestInstallation.run { it in
             for (name, form, status, error) in Self.notTokens {

@@ -1,4 +1,5 @@
 import JOSE
+import LatchkeyTesting
 import Postgres
 
 @testable import Latchkey

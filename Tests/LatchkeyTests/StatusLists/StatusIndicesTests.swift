@@ -13,7 +13,7 @@ struct StatusIndicesTests {
 
     private static func withDatabase(_ body: @Sendable (Database) async throws -> Void) async throws {
         try await TestCluster.withDatabase(migrations: Migrations.all) { connectionString in
-            let database = Database(.init(connectionString: connectionString))
+            let database = Database.patient(connectionString)
             defer { database.shutDown() }
             try await body(database)
         }

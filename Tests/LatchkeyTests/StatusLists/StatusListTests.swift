@@ -226,16 +226,11 @@ struct StatusListTests {
         }
     }
 
-    @Test func `is not served by a node that cannot prove that it is complete`() async throws {
+    @Test(.eachAnswerCounts) func `is not served by a node that cannot prove that it is complete`() async throws {
         try await TestInstallation.withStatusLists { it in
             let relay = try Relay(to: it.connectionString)
             defer { relay.close() }
-            var settings = it.settings
-            settings.databaseURL = relay.connectionString
-            let node = try await TestNode.start(
-                Installation(
-                    settings, masterKeys: it.node.installation.masterKeys,
-                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
+            let node = try await it.node(behind: relay)
             do {
                 let tokens = try await node.newUser("alice")
                 let reference = try #require(try Reference(tokens))

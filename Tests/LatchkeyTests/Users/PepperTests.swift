@@ -73,7 +73,7 @@ import Testing
         }
     }
 
-    @Test func `that a node does not hold is 503, not a wrong password`() async throws {
+    @Test(.eachAnswerCounts) func `that a node does not hold is 503, not a wrong password`() async throws {
         let hasher = PasswordHasher(
             .init(
                 parameters: try Argon2Parameters(memoryKiB: 64, iterations: 1, parallelism: 1),

@@ -1,4 +1,5 @@
 import JOSE
+import LatchkeyTesting
 import LibCrypto
 import Testing
 
@@ -488,7 +489,7 @@ private struct World {
         "no order of delays, pauses, replays, drifts and steps makes a set look fresher than it is",
         arguments: (1...40) as ClosedRange<UInt64>)
     func simulation(seed: UInt64) throws {
-        var random = SplitMix(seed)
+        var random = SeededGenerator(seed: seed)
         // Clocks that drift apart by less than a thousandth.
         let rates = (
             follower: Int64.random(in: -400...400, using: &random), node: Int64.random(in: -400...400, using: &random)
@@ -563,20 +564,5 @@ private struct World {
             }
         }
         #expect(anchored > 20)
-    }
-}
-
-/// A small generator with a seed, so that a failure can be repeated.
-private struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
     }
 }
