@@ -26,7 +26,7 @@ actor Turnstile {
 /// Awaits what nobody announces: asks every few milliseconds until it holds.
 /// - Returns: whether it came to hold within `limit`.
 package func becomesTrue(
-    within limit: Duration = .seconds(15), _ condition: @Sendable () async throws -> Bool
+    within limit: Duration = .seconds(60), _ condition: @Sendable () async throws -> Bool
 ) async rethrows -> Bool {
     let end = ContinuousClock.now + limit
     while true {
@@ -38,7 +38,7 @@ package func becomesTrue(
 
 /// The same for a value: asks until there is one, nil at the limit.
 package func becomes<R: Sendable>(
-    within limit: Duration = .seconds(15), _ value: @Sendable () async throws -> R?
+    within limit: Duration = .seconds(60), _ value: @Sendable () async throws -> R?
 ) async rethrows -> R? {
     let end = ContinuousClock.now + limit
     while true {

@@ -56,26 +56,26 @@ struct HostTests {
 
     @Test func `A host that swallows everything leaves time for the next, which is first from then on`() async throws {
         let silent = try SilentServer()
-        let database = Database(configuration("host=127.0.0.1,\(folder) port=\(silent.port),5432", seconds: 4))
+        let database = Database(configuration("host=127.0.0.1,\(folder) port=\(silent.port),5432", seconds: 12))
         var start = ContinuousClock.now
         #expect(try await database.query("SELECT 1").count == 1)
-        #expect(ContinuousClock.now - start >= .seconds(2))
+        #expect(ContinuousClock.now - start >= .seconds(6))
         start = .now
         #expect(try await database.grouped("SELECT 1").count == 1)
         var notifications = database.notifications(on: "nudge").makeAsyncIterator()
         #expect(await notifications.next() == .listening)
-        #expect(ContinuousClock.now - start < .seconds(2))
+        #expect(ContinuousClock.now - start < .seconds(6))
         database.shutDown()
     }
 
     @Test func `Where every host is silent, the attempt ends at its deadline, not at each host's`() async throws {
         let (one, two) = (try SilentServer(), try SilentServer())
         let database = Database(
-            configuration("host=127.0.0.1,127.0.0.1 port=\(one.port),\(two.port)", seconds: 1))
+            configuration("host=127.0.0.1,127.0.0.1 port=\(one.port),\(two.port)", seconds: 3))
         let start = ContinuousClock.now
         await #expect(throws: PostgresError.unavailable(.cannotConnect)) { try await database.query("SELECT 1") }
-        #expect(ContinuousClock.now - start >= .seconds(1))
-        #expect(ContinuousClock.now - start < .seconds(3))
+        #expect(ContinuousClock.now - start >= .seconds(3))
+        #expect(ContinuousClock.now - start < .seconds(6))
         database.shutDown()
     }
 
@@ -168,7 +168,7 @@ struct HostTests {
             let start = ContinuousClock.now
             let error = await #expect(throws: PostgresError.self) { try await alone.query("SELECT 1") }
             #expect(error == .unavailable(.leaseTimedOut) || error == .unavailable(.cannotConnect))
-            #expect(ContinuousClock.now - start < .seconds(3))
+            #expect(ContinuousClock.now - start < .seconds(10))
             await #expect(throws: PostgresError.self) { try await alone.grouped("SELECT 1") }
         }
         // Every attempt on every connection joined the one look-up that was under way.

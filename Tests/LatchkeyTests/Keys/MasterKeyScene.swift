@@ -23,7 +23,8 @@ struct MasterKeyScene {
         var settings = it.settings
         settings.keysDirectory = folder ?? it.settings.keysDirectory
         let installation = Installation(
-            settings, as: .command, masterKeys: try settings.masterKeySource.load(), logger: Self.quiet)
+            settings, as: .command, masterKeys: try settings.masterKeySource.load(), logger: Self.quiet,
+            patience: 15_000_000_000)
         defer { installation.close() }
         try await installation.masterKeyRing.adopt()
         return try await body(installation)
