@@ -65,11 +65,11 @@ package struct Installation: Sendable {
         configuration.maximumConnections = 2
         configuration.gate = history.pulseGate
         pulse = Database(configuration)
+        clock = NodeClock()
         let masterKeys = MasterKeyRing(
-            masterKeys, from: settings.masterKeySource, database, pulse: pulse, logger: logger)
+            masterKeys, from: settings.masterKeySource, database, pulse: pulse, clock: clock, logger: logger)
         masterKeyRing = masterKeys
         resealing = Resealing(database, masterKeys: masterKeys)
-        clock = NodeClock()
         // Lists live as long as the tokens of the sessions in them.
         indices = StatusIndices(database, sessionLife: settings.session.maxTTL + settings.accessTokenTTL)
         let token = settings.token.map { SecurityToken($0) }
@@ -80,7 +80,7 @@ package struct Installation: Sendable {
         let lostHistory = LostHistory(
             pulse,
             signingKeys: SigningKeys(
-                pulse, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
+                pulse, as: role, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
                 algorithm: settings.signingAlgorithm, token: token),
             masterKeys: masterKeys, remembered: { ring.keys }, logger: logger)
         self.lostHistory = lostHistory

@@ -52,7 +52,7 @@ extension MasterKeyCommand {
                 if output.form == .table { Output.line(text) }
             }
             let version: Int16
-            if let unfinished = try await leak.unfinished() {
+            if let unfinished = try await leak.unfinished(in: folder, origin: origin) {
                 version = unfinished
                 tell("goes on with master key \(version)")
             } else {

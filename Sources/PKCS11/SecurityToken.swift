@@ -11,6 +11,7 @@ import Synchronization
 package final class SecurityToken: Sendable {
     private let path: String
     private let sessions: TokenSessions
+    /// Of a signature: a token that is full makes no keys, and signs.
     private let lastFailure = Mutex<SecurityTokenError?>(nil)
     /// Keys that were not there when they were last asked to sign, and when the module was begun anew for their sake.
     private let missing = Mutex<[[UInt8]: ContinuousClock.Instant]>([:])
@@ -29,8 +30,8 @@ package final class SecurityToken: Sendable {
         sessions = TokenSessions(label: label, pin: pin)
     }
 
-    /// How the last call ended, or that one does not end; nil: well, or there was none yet. That a key is missing is not
-    /// the token's failure: others of it sign.
+    /// How the last signature ended, or that one does not end; nil: well, or there was none yet. That a key is missing is
+    /// not the token's failure: others of it sign.
     package var failure: SecurityTokenError? { hangs ? .doesNotAnswer : lastFailure.withLock { $0 } }
 
     /// The same for the key whose CKA_ID is `id`, or that it is missing.
@@ -107,7 +108,9 @@ package final class SecurityToken: Sendable {
             missing.withLock { _ = $0.removeValue(forKey: id) }
             return signature
         } catch {
-            if error == .noKey { try search(for: id) }
+            // The module begins anew once nobody uses it: that wait is for whoever makes a key, and is no hanging token.
+            underWay.withLock { _ = $0.removeValue(forKey: call) }
+            if error == .noKey { try search(for: id) } else if error.isLoss { try TokenModule.load(path).restart() }
             throw error
         }
     }
@@ -148,7 +151,7 @@ package final class SecurityToken: Sendable {
     }
 
     /// Lends `body` a session; opens everything again and tries once more where the token has lost it.
-    private func perform<R>(
+    func perform<R>(
         _ use: TokenSession.Use, _ body: (inout TokenSession) throws(SecurityTokenError) -> R
     ) throws(SecurityTokenError) -> R {
         do throws(SecurityTokenError) {
@@ -161,15 +164,15 @@ package final class SecurityToken: Sendable {
                 do throws(SecurityTokenError) {
                     result = try sessions.lend(use, module, body)
                 } catch {
-                    // For whoever comes next.
-                    if error.isLoss { module.restart() }
+                    // For whoever comes next. A signature does so once it does not count as under way any more.
+                    if error.isLoss, use == .changing { module.restart() }
                     throw error
                 }
             }
-            lastFailure.withLock { $0 = nil }
+            if use == .signing { lastFailure.withLock { $0 = nil } }
             return result
         } catch {
-            lastFailure.withLock { $0 = error == .noKey ? nil : error }
+            if use == .signing { lastFailure.withLock { $0 = error == .noKey ? nil : error } }
             throw error
         }
     }

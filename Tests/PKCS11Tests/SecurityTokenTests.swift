@@ -147,7 +147,7 @@ import Testing
                 return
             }
             #expect(code == CKR_PIN_INCORRECT)
-            #expect(token.failure == refused)
+            #expect(token.failure == nil, "nothing was to be signed")
             let key = token.key(try PrivateKey.generate(.es256).publicKey, id: [1])
             #expect(throws: CryptoError.unreachable) { try key.sign([1]) }
             #expect(token.failure == refused)
@@ -195,6 +195,58 @@ import Testing
             }
             #expect(module.generation == generation)
         }
+    }
+
+    @Test func `A token that is full makes no keys, and signs`() async throws {
+        let token = try await SoftToken.named(.signing).opened()
+        try await onThread {
+            let key = try token.generate(.es256, id: Self.id)
+            for _ in 0..<2 {
+                #expect(throws: SecurityTokenError.failed(code: CKR_DEVICE_MEMORY)) {
+                    try token.perform(.changing) { _ throws(SecurityTokenError) -> Void in
+                        throw .failed(code: CKR_DEVICE_MEMORY)
+                    }
+                }
+                #expect(token.failure == nil)
+                #expect(token.failure(of: Self.id(key.publicKey)) == nil)
+            }
+            #expect(throws: SecurityTokenError.failed(code: CKR_DEVICE_MEMORY)) {
+                try token.perform(.signing) { _ throws(SecurityTokenError) -> Void in
+                    throw .failed(code: CKR_DEVICE_MEMORY)
+                }
+            }
+            #expect(token.failure == .failed(code: CKR_DEVICE_MEMORY))
+            // What is made since tells nothing of it; a signature does.
+            _ = try token.generate(.es256, id: Self.id)
+            #expect(token.failure != nil)
+            #expect(key.isWhole)
+            #expect(token.failure == nil)
+        }
+    }
+
+    @Test func `Who waits for the module to begin anew while a key is made is no hanging token`() async throws {
+        let token = try await SoftToken.named(.missing).opened()
+        let (gone, other) = try await onThread {
+            let pair = (try token.generate(.es256, id: Self.id), try token.generate(.es256, id: Self.id))
+            try token.destroy(id: Self.id(pair.0.publicKey))
+            return pair
+        }
+        let module = try TokenModule.load(SoftToken.module ?? "")
+        let made = DispatchSemaphore(value: 0)
+        let generation = module.generation
+        async let making: Void = onThread { try module.sharing { () throws(SecurityTokenError) in made.wait() } }
+        async let missing: Bool = onThread { (try? gone.sign([1])) == nil }
+        let limit = ContinuousClock.now + .milliseconds(2600)
+        var signatures = 0
+        while ContinuousClock.now < limit, token.failure != .doesNotAnswer {
+            guard try await onThread({ (try? other.sign([1])) != nil }) else { break }
+            signatures += 1
+        }
+        #expect(ContinuousClock.now >= limit, "\(signatures) signatures: \(String(describing: token.failure))")
+        made.signal()
+        try await making
+        #expect(try await missing)
+        #expect(module.generation == generation + 1)
     }
 
     @Test func `What is no module, no token or no algorithm of its own is told`() async throws {

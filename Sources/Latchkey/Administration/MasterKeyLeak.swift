@@ -37,11 +37,27 @@ package struct MasterKeyLeak: Sendable {
     }
 
     /// The version that an earlier run made and did not bring to its end; nil where there was none.
-    package func unfinished() async throws -> Int16? {
+    ///
+    /// One that nobody holds is retired: that run ended before it had written the file, and no node could ever be brought it.
+    ///
+    /// - Parameter folder: where that run would have written its file.
+    /// - Throws: `MasterKeyConflict` where others hold it and this process does not.
+    package func unfinished(in folder: MasterKeyFolder, origin: Origin) async throws -> Int16? {
         let records = try await masterKeys.readAgain()
         guard let newest = records.last(where: \.isLive), newest.purpose == .leak else { return nil }
-        if newest.mintingFrom == nil { return newest.version }
-        return try await find(newest.version, in: records) == nil ? nil : newest.version
+        let version = newest.version
+        guard newest.mintingFrom == nil else {
+            return try await find(version, in: records) == nil ? nil : version
+        }
+        if masterKeys.keys.versions.contains(version) { return version }
+        folder.makeFolder()
+        guard try await masterKeys.nodesHolding(version) == 0, try !folder.versions().contains(version) else {
+            throw MasterKeyConflict(
+                "Master key \(version), which an earlier run made, is not held here: bring its file to \(masterKeys.source.place)"
+                    + " too, or `latchkey master-key retire \(version)` and begin anew.")
+        }
+        try await masterKeys.retire(newest, inSpiteOf: nil, origin: origin)
+        return nil
     }
 
     /// Makes the version that takes the place of all others.

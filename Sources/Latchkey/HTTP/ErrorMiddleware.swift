@@ -11,6 +11,12 @@ internal import Postgres
 /// An error whose text holds nothing secret and nothing that a caller sent: it may stand in the log.
 package protocol LoggableError: Error {
     var loggable: String { get }
+    /// Seconds after which the same request may be sent again: the caller is told 503. nil: a fault, 500.
+    var retryAfter: Int? { get }
+}
+
+extension LoggableError {
+    package var retryAfter: Int? { nil }
 }
 
 /// The outermost middleware: names the request, gives every refusal and fault its face, logs one line. It must be added
@@ -90,8 +96,12 @@ package struct ErrorMiddleware: RouterMiddleware {
         let face = Face(path: request.uri.path)
         guard let rejection = Rejection(of: error) else {
             var metadata: Logger.Metadata = ["error_type": .string(String(describing: type(of: error)))]
-            if let error = error as? any LoggableError { metadata["error"] = .string(error.loggable) }
+            let loggable = error as? any LoggableError
+            if let loggable { metadata["error"] = .string(loggable.loggable) }
             context.logger.error("request failed", metadata: metadata)
+            if let seconds = loggable?.retryAfter {
+                return face.response(for: Rejection.unavailable(retryAfter: seconds))
+            }
             return face.fault(requestID: context.requestID)
         }
         return face.response(for: rejection)

@@ -22,7 +22,7 @@ extension SigningKeys {
     package func importKey(_ key: PrivateKey, origin: Origin) async throws -> Import {
         let ring = try await read()
         guard holder(for: ring) == .database else { throw SigningKeyError.tokenOnly }
-        let standby = try NewSigningKey(sealing: key, under: masterKeys.keys)
+        let standby = try NewSigningKey(sealing: key, under: try await newestMasterKeys())
         let asked = try await asked(for: ring)
         return try await underLock { transaction, ring in
             // An RSA key's thumbprint is the same for RS256 and PS256: it signs by one of them for ever.
@@ -32,8 +32,9 @@ extension SigningKeys {
             guard ring.keys.contains(where: { $0.activatesAt != nil }) else { return .beforeTheFirstKeys }
             let inUse = ring.algorithms(asked)
             guard inUse.isEmpty || inUse.contains(key.algorithm) else { return .unused(key.algorithm) }
+            try await Self.insert([standby], founding: false, in: transaction)
             try await transaction.commit([
-                SigningKeySQL.insert(standby, founding: false), SigningKeySQL.raiseVersion,
+                SigningKeySQL.raiseVersion,
                 Event.keyImported(kid: standby.kid, algorithm: key.algorithm.rawValue).row(origin),
             ])
             return .imported(kid: standby.kid)

@@ -4,6 +4,7 @@ import Postgres
 
 /// A step of the schedule with all that it takes: its statements, each of which changes one row, and its audit row.
 enum KeyChange: Sendable {
+    /// Its row is `SigningKeys.insert`'s.
     case publish(NewSigningKey)
     case stamp(String, at: Instant)
     case activate(String, at: Instant)
@@ -33,7 +34,7 @@ enum KeyChange: Sendable {
 
     var statements: [Query] {
         switch self {
-        case .publish(let key): [SigningKeySQL.insert(key, founding: false)]
+        case .publish: []
         case .stamp(let kid, let at): [SigningKeySQL.stamp(kid, at: at)]
         case .activate(let kid, let at): [SigningKeySQL.activate(kid, at: at)]
         case .rotate(let from, let to, let at):

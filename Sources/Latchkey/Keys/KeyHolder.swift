@@ -1,6 +1,6 @@
 import JOSE
 import LibCrypto
-import PKCS11
+package import PKCS11
 
 /// Where a signing key's private half is.
 package enum KeyHolder: String, Sendable, CaseIterable {
@@ -8,6 +8,12 @@ package enum KeyHolder: String, Sendable, CaseIterable {
     case database
     /// In the installation's PKCS #11 token, whose CKA_ID is the bytes of the `kid`. The row holds nothing secret.
     case token
+}
+
+/// By HTTP a 503, as `SigningKeyError`.
+extension SecurityTokenError: LoggableError {
+    package var loggable: String { description }
+    package var retryAfter: Int? { 5 }
 }
 
 extension SecurityToken {

@@ -48,10 +48,8 @@ package struct KeyRotation: Service {
             return true
         } catch {
             if Task.isCancelled { return true }
-            // A PostgresError's text is safe to print, as is a key error's; of others only the kind is.
-            let text =
-                (error as? PostgresError)?.description ?? (error as? SigningKeyError)?.description
-                ?? "\(type(of: error))"
+            // Of what does not say that its text is safe to print only the kind is.
+            let text = (error as? any LoggableError)?.loggable ?? "\(type(of: error))"
             logger.error("the key schedule will be tried again", metadata: ["error": "\(text)"])
             return false
         }

@@ -89,9 +89,8 @@ package struct LostHistory: Sendable {
                 guard try await transaction.query(RevocationSQL.epoch).one().decode("epoch") == epoch else {
                     return nil
                 }
-                let fence: Int64 = try await transaction.batch(
-                    new.map { SigningKeySQL.insert($0, founding: false) } + [RevocationSQL.raiseFence]
-                )[new.count].one().decode("fence")
+                try await SigningKeys.insert(new, founding: false, in: transaction)
+                let fence: Int64 = try await transaction.query(RevocationSQL.raiseFence).one().decode("fence")
                 // The clock is not held against this machine's: another machine's may have taken the database over.
                 let ring = try RingReading(
                     try await transaction.batch(RingReading.statements), begun: BootInstant.now())

@@ -19,7 +19,8 @@ extension MasterKeyRing {
                 throw MasterKeyRefusal.missing(record.version, in: source.place)
             }
         }
-        try requireOpening(signingKeys, with: held, now: now)
+        let retired = Set(records.filter { $0.retiredAt != nil }.map(\.version))
+        try requireOpening(signingKeys, with: held, retired: retired, now: now)
         let known = Set(records.map(\.version))
         try await notice(held, held.versions.filter { !known.contains($0) }, .use)
         _ = try await promote(origin: origin)
@@ -27,13 +28,20 @@ extension MasterKeyRing {
 
     /// A key whose seal is broken stops the start where it signs; another one says so when it is needed. A master key that
     /// opens nothing of its own is another installation's, and stops it in any case.
-    private func requireOpening(_ signingKeys: [SigningKey], with held: MasterKeys, now: Instant) throws {
+    private func requireOpening(
+        _ signingKeys: [SigningKey], with held: MasterKeys, retired: Set<Int16>, now: Instant
+    ) throws {
         for key in signingKeys where key.sealed != nil {
             do {
                 _ = try key.unseal(with: held, among: signingKeys)
             } catch SigningKeyError.doesNotOpen(let kid, let fault) {
                 switch fault {
-                case .noMasterKey(let version): throw MasterKeyRefusal.missing(version, in: source.place)
+                case .noMasterKey(let version):
+                    // One that is retired is held by nobody: what it sealed is lost, and no node would ever start.
+                    guard retired.contains(version), key.state(at: now) != .active else {
+                        throw MasterKeyRefusal.missing(version, in: source.place)
+                    }
+                    tell(kid, fault)
                 case .wrongMasterKey(let version): throw MasterKeyRefusal.another(version, in: source.place)
                 case .movedFrom, .otherVersion, .damaged:
                     if key.state(at: now) == .active { throw MasterKeyRefusal.sealed(kid: kid, fault) }

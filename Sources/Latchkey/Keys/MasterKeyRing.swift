@@ -22,17 +22,20 @@ package final class MasterKeyRing: Sendable {
     let source: MasterKeySource
     let database: Database
     private let pulse: Database
+    private let clock: NodeClock
     private let logger: Logger
     private let state: Mutex<State>
     /// For the folder alone: a share that hangs must not hold up a thread that answers.
     private let queue = DispatchQueue(label: "latchkey.master-keys")
 
     package init(
-        _ keys: MasterKeys, from source: MasterKeySource, _ database: Database, pulse: Database, logger: Logger
+        _ keys: MasterKeys, from source: MasterKeySource, _ database: Database, pulse: Database, clock: NodeClock,
+        logger: Logger
     ) {
         self.source = source
         self.database = database
         self.pulse = pulse
+        self.clock = clock
         self.logger = logger
         state = Mutex(State(keys: keys))
     }
@@ -126,9 +129,11 @@ package final class MasterKeyRing: Sendable {
     /// Whose ticks count for this process now, when it is asked whether every node holds a version.
     package var presence: NodePresence { state.withLock { $0.vigil.presence(at: .now()) } }
 
-    /// Lets the highest version that is held mint, where it does not and every node that counts holds it.
+    /// Lets the highest version that is held mint, where it does not and every node that counts holds it. Not while a step of
+    /// the database's clock settles: one forward makes all other nodes look silent, and theirs would be the older version.
     /// - Returns: the version that mints from now on; nil where nothing changed.
     package func promote(origin: Origin) async throws -> Int16? {
+        guard clock.step == nil else { return nil }
         let (versions, records) = state.withLock { ($0.keys.versions, $0.records) }
         let newest = records.minting?.version ?? 0
         for version in versions.reversed() where version > newest {
@@ -139,10 +144,14 @@ package final class MasterKeyRing: Sendable {
             state.withLock { $0.vigil.look(at: asked) }
             guard lacking == 0 else { continue }
             let isMinting = try await database.transaction { transaction -> Bool in
-                let results = try await transaction.batch([
-                    SigningKeySQL.lockRing, MasterKeySQL.mint(version, presence),
-                ])
-                guard results[1].affected == 1 else { return false }
+                // The lock may be waited for: the clock is held against this machine's from there on.
+                try await transaction.query(SigningKeySQL.lockRing)
+                let begun = BootInstant.now()
+                let ring = try RingReading(try await transaction.batch(RingReading.statements), begun: begun)
+                guard clock.agrees(with: ring.sample) else { return false }
+                guard try await transaction.query(MasterKeySQL.mint(version, presence)).affected == 1 else {
+                    return false
+                }
                 try await transaction.commit([
                     Event.masterKeyMints(version: version).row(origin), SigningKeySQL.raiseVersion,
                 ])

@@ -52,6 +52,11 @@ extension MasterKeyRing {
         return nodes
     }
 
+    /// How many nodes have ever told that they hold the version.
+    package func nodesHolding(_ version: Int16) async throws(PostgresError) -> Int64 {
+        try await database.query(MasterKeySQL.nodesHolding(version)).one().decode("count")
+    }
+
     /// Declares every version below compromised: what was handed out under them is void.
     package func compromise(below version: Int16, reason: String, origin: Origin) async throws {
         try await database.transaction { transaction in

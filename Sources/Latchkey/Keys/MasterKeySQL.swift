@@ -85,6 +85,11 @@ enum MasterKeySQL {
         "\(lacking(version, presence)) ORDER BY node"
     }
 
+    /// Nodes that are no more too: what they held, somebody may have.
+    static func nodesHolding(_ version: Int16) -> Query {
+        "SELECT count(*) AS count FROM node_ticks WHERE \(version) = ANY (master_keys)"
+    }
+
     /// From now on new things are made under the version, if every node that counts holds it. Under the ring's lock.
     static func mint(_ version: Int16, _ presence: NodePresence) -> Query {
         """

@@ -94,7 +94,8 @@ extension SigningKey {
     }
 }
 
-package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
+/// By HTTP a 503: another node may have what this one lacks, or this one in a moment.
+package enum SigningKeyError: LoggableError, Sendable, CustomStringConvertible {
     case wiped(kid: String)
     case doesNotOpen(kid: String, SealFault)
     case wrongHalves(kid: String)
@@ -105,6 +106,10 @@ package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
     case tokenUnset
     case tokenSilent
     case noSigner
+    case sealedTooLate(version: Int16)
+
+    package var loggable: String { description }
+    package var retryAfter: Int? { 5 }
 
     package var description: String {
         switch self {
@@ -121,6 +126,9 @@ package enum SigningKeyError: Error, Sendable, CustomStringConvertible {
             "the nodes make their keys in a PKCS #11 token: set LATCHKEY_PKCS11_MODULE and its fellows here as on them"
         case .tokenSilent: "the PKCS #11 token has not answered for two seconds"
         case .noSigner: "no signing key is active"
+        case .sealedTooLate(let version):
+            "master key \(version), under which the new signing key was sealed, has been retired or compromised meanwhile: "
+                + "try again with the newest one in LATCHKEY_KEYS_DIR"
         }
     }
 }

@@ -8,22 +8,30 @@ import Synchronization
 /// Whoever waits is let go at `limit`, or when it is cancelled: a token that hangs would hold up a graceful stop for ever.
 /// The thread ends when its call does.
 ///
+/// - Parameter unheard: gets on that thread what `work` came to when nobody waited for it any more.
 /// - Throws: what `work` throws; `TookTooLong`; `CancellationError`.
 func onOwnThread<R: Sendable>(
-    within limit: Duration, _ work: @escaping @Sendable () throws -> R
+    within limit: Duration, unheard: @escaping @Sendable (R) -> Void = { _ in },
+    _ work: @escaping @Sendable () throws -> R
 ) async throws -> R {
     let answer = FirstAnswer<R>()
     return try await withTaskCancellationHandler {
         try await withCheckedThrowingContinuation { continuation in
             answer.wait(continuation, within: limit)
-            Thread { answer.give(Result { try work() }) }.start()
+            Thread {
+                let result = Result { try work() }
+                if !answer.give(result), case .success(let value) = result { unheard(value) }
+            }.start()
         }
     } onCancel: {
         answer.give(.failure(CancellationError()))
     }
 }
 
-package struct TookTooLong: Error {}
+package struct TookTooLong: LoggableError {
+    package var loggable: String { "it took too long, and was not waited for" }
+    package var retryAfter: Int? { 5 }
+}
 
 /// Of several that may answer one who waits the first one does: the work, its deadline, a cancellation.
 final class FirstAnswer<R: Sendable>: Sendable {
@@ -61,18 +69,21 @@ final class FirstAnswer<R: Sendable>: Sendable {
         }
     }
 
-    func give(_ result: Result<R, any Error>) {
-        let continuation: CheckedContinuation<R, any Error>? = state.withLock { state in
+    /// - Returns: whether it is what whoever waits gets.
+    @discardableResult
+    func give(_ result: Result<R, any Error>) -> Bool {
+        let (isFirst, continuation): (Bool, CheckedContinuation<R, any Error>?) = state.withLock { state in
             switch state {
             case .open:
                 state = .early(result)
-                return nil
+                return (true, nil)
             case .awaited(let continuation):
                 state = .given
-                return continuation
-            case .early, .given: return nil
+                return (true, continuation)
+            case .early, .given: return (false, nil)
             }
         }
         continuation?.resume(with: result)
+        return isFirst
     }
 }

@@ -28,12 +28,19 @@ enum SigningKeySQL {
         RETURNING version, pg_notify('latchkey_revocations', '') IS NULL AS notified
         """
 
+    /// No row where it is sealed under a master key that has been retired or leaked since: none would open it, or whoever
+    /// has the leaked one would. Under the ring's lock, which whoever retires a master key or declares it compromised holds.
     static func insert(_ key: NewSigningKey, founding: Bool) -> Query {
         """
         INSERT INTO signing_keys (kid, algorithm, public_jwk, sealed, master_key_version, held_by, founding)
-        VALUES (\(key.publicKey.keyID), \(key.publicKey.publicKey.algorithm.rawValue),
-                \(String(decoding: key.publicKey.json.encoded(), as: UTF8.self)), \(key.sealed.map { Bytes($0) }),
-                \(key.masterKeyVersion), \(key.holder.rawValue), \(founding))
+        SELECT \(key.publicKey.keyID), \(key.publicKey.publicKey.algorithm.rawValue),
+               \(String(decoding: key.publicKey.json.encoded(), as: UTF8.self)), \(key.sealed.map { Bytes($0) }),
+               \(key.masterKeyVersion), \(key.holder.rawValue), \(founding)
+        WHERE \(key.holder.rawValue) = 'token'
+           OR NOT EXISTS (
+                SELECT FROM master_keys
+                WHERE version = \(key.masterKeyVersion)
+                  AND (retired_at IS NOT NULL OR compromised_at IS NOT NULL))
         """
     }
 

@@ -97,13 +97,55 @@ package struct SigningKeys: Sendable {
     /// What `rotate` would do now.
     package func rotation(from kid: String) async throws(PostgresError) -> KeySchedule.Rotation {
         let ring = try await read()
-        return KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
+        return rotation(ring, from: kid, without: await passedOver(ring, from: kid))
+    }
+
+    private func rotation(
+        _ ring: RingReading, from kid: String, without unfit: [String]
+    ) -> KeySchedule.Rotation {
+        let keys = ring.keys.filter { key in !unfit.contains { $0.isSameText(as: key.kid) } }
+        return KeySchedule.rotation(keys, from: kid, policy: policy(for: ring), clock: ring.clock)
+    }
+
+    /// The standbys that a rotation passes over since they do not open. None where that is all of them: it is this process
+    /// then that lacks something.
+    private func passedOver(_ ring: RingReading, from kid: String) async -> [String] {
+        guard case .rotate(_, let next, _) = rotation(ring, from: kid, without: []) else { return [] }
+        let unfit = await unfitStandbys(of: ring.keys)
+        let algorithm = ring.keys.first { $0.kid.isSameText(as: next) }?.algorithm
+        let isFit = ring.keys.contains { key in
+            key.isStandby && key.publishedAt != nil && key.algorithm == algorithm
+                && !unfit.contains { $0.isSameText(as: key.kid) }
+        }
+        return isFit ? unfit : []
     }
 
     func generate(_ algorithm: SignatureAlgorithm, for ring: RingReading) async throws -> NewSigningKey {
-        let (masterKeys, token) = (masterKeys.keys, try maker(for: ring))
-        return try await onOwnThread(within: .seconds(120)) {
+        let token = try maker(for: ring)
+        let masterKeys = try await newestMasterKeys()
+        return try await onOwnThread(
+            within: .seconds(120),
+            // A token has little room, and nobody else would ever destroy it there.
+            unheard: { key in try? token?.destroy(kid: key.kid) }
+        ) {
             try NewSigningKey(algorithm, under: masterKeys, in: token)
+        }
+    }
+
+    /// What new keys are sealed under. A command that waits for verifiers may have read the records hours ago.
+    func newestMasterKeys() async throws(PostgresError) -> MasterKeys {
+        if role == .command { try await masterKeys.readRecords(on: database) }
+        return masterKeys.keys
+    }
+
+    /// Under the ring's lock.
+    ///
+    /// - Throws: `SigningKeyError.sealedTooLate`.
+    static func insert(_ keys: [NewSigningKey], founding: Bool, in transaction: Transaction) async throws {
+        guard !keys.isEmpty else { return }
+        let results = try await transaction.batch(keys.map { SigningKeySQL.insert($0, founding: founding) })
+        for (key, result) in zip(keys, results) where result.affected != 1 {
+            throw SigningKeyError.sealedTooLate(version: key.masterKeyVersion)
         }
     }
 
@@ -118,23 +160,24 @@ package struct SigningKeys: Sendable {
         try await tidying(keys) {
             try await underLock { transaction, ring in
                 guard ring.keys.isEmpty, let first = keys.first else { return }
-                var statements = keys.map { SigningKeySQL.insert($0, founding: true) }
-                statements += [SigningKeySQL.found(active: first.kid), SigningKeySQL.raiseVersion]
-                statements.append(Event.keysFounded(kids: keys.map(\.kid)).row(origin))
-                try await transaction.commit(statements)
+                try await Self.insert(keys, founding: true, in: transaction)
+                try await transaction.commit([
+                    SigningKeySQL.found(active: first.kid), SigningKeySQL.raiseVersion,
+                    Event.keysFounded(kids: keys.map(\.kid)).row(origin),
+                ])
             }
         }
     }
 
     /// Rotates away from `kid`: a ripe standby signs from two seconds on, and a new standby is published.
     ///
-    /// - Throws: nothing of its own; what cannot be done now is an outcome.
+    /// A standby that does not open is passed over while another one does; what cannot be done now is an outcome.
+    ///
+    /// - Throws: `SigningKeyError` where no standby opens, or none can be made in its place.
     package func rotate(from kid: String, reason: String?, origin: Origin) async throws -> KeySchedule.Rotation {
-        @Sendable func decide(_ ring: RingReading) -> KeySchedule.Rotation {
-            KeySchedule.rotation(ring.keys, from: kid, policy: policy(for: ring), clock: ring.clock)
-        }
         let ring = try await read()
-        let first = decide(ring)
+        let unfit = await passedOver(ring, from: kid)
+        let first = rotation(ring, from: kid, without: unfit)
         // It may rest on a commit whose wait for a standby was cancelled: the answer rests on one behind it.
         if case .alreadyRotated = first { try await database.query(RevocationSQL.proveLivingPrimary) }
         guard case .rotate(_, let next, _) = first else { return first }
@@ -144,7 +187,7 @@ package struct SigningKeys: Sendable {
         let standby = try await generate(key.algorithm, for: ring)
         return try await tidying([standby]) {
             try await underLock { transaction, ring in
-                let rotation = decide(ring)
+                let rotation = rotation(ring, from: kid, without: unfit)
                 guard case .rotate(let from, let to, let at) = rotation else { return rotation }
                 try await commit([.rotate(from: from, to: to, at: at), .publish(standby)], reason, origin, transaction)
                 return rotation
@@ -214,8 +257,11 @@ package struct SigningKeys: Sendable {
     private func commit(
         _ changes: [KeyChange], _ reason: String?, _ origin: Origin, _ transaction: Transaction
     ) async throws {
+        let born = changes.compactMap { if case .publish(let key) = $0 { key } else { nil } }
+        try await Self.insert(born, founding: false, in: transaction)
         let statements = changes.flatMap(\.statements)
-        for result in try await transaction.batch(statements) where result.affected != 1 {
+        let results = statements.isEmpty ? [] : try await transaction.batch(statements)
+        for result in results where result.affected != 1 {
             throw PostgresError.unexpectedRowCount(result.affected)
         }
         try await transaction.commit(

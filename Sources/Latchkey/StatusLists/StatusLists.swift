@@ -2,6 +2,7 @@ import Foundation
 import JOSE
 import LibCrypto
 import NIOCore
+import PKCS11
 import Postgres
 import Synchronization
 
@@ -24,6 +25,8 @@ package final class StatusLists: Sendable {
     private static let mostAge: Int64 = 1_000_000_000
     /// Bytes of tokens that are kept.
     private static let mostKept = 32 << 20
+    /// Nanoseconds after which a list is never served, and what took longer to sign is not kept.
+    private static let longest: Int64 = 2_000_000_000
     /// A list outlives some failed attempts to get the next one.
     private static let livesInTTLs: Int64 = 3
 
@@ -35,14 +38,15 @@ package final class StatusLists: Sendable {
         /// Up to where it is known to be the latest.
         var seq: Int64
         let madeAt: BootInstant
-        /// Nanoseconds that it took.
+        /// Nanoseconds that it took, without the signature.
         let cost: Int64
 
         func serves(_ extract: RevocationList.Extract, at now: BootInstant) -> Bool {
             guard history == extract.history else { return false }
             // At most a fifth of a thread makes lists.
             let age = now - madeAt
-            return age < 4 * cost || (seq == extract.position.seq && age < StatusLists.mostAge)
+            return age < min(4 * cost, StatusLists.longest)
+                || (seq == extract.position.seq && age < StatusLists.mostAge)
         }
     }
 
@@ -62,6 +66,8 @@ package final class StatusLists: Sendable {
     private let state = Mutex(State())
     /// What is made of a list, and its signature, take some ms: not on a thread that others share, and each list once.
     private let queue = DispatchQueue(label: "status-lists")
+    /// Those that a PKCS #11 token signs: one that hangs keeps its queue, and must not keep what other keys sign.
+    private let tokenQueue = DispatchQueue(label: "status-lists-in-token")
 
     /// - Parameter lifetime: seconds that an access token lives: as long at least stands the key of a list in the JWKS.
     package init(
@@ -81,9 +87,16 @@ package final class StatusLists: Sendable {
         guard settings.choice == .on, try await isKnown(id) else { throw Rejection.notFound(what: "status list") }
         let extract = try fresh()
         if let token = kept(id, extract) { return token }
-        let (kid, key, _) = try await ring.signer(at: extract.claim.time, version: 0)
-        return try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result { try self.make(id, key, kid) }) }
+        let (kid, key, holder) = try await ring.signer(at: extract.claim.time, version: 0)
+        let queue = holder == .token ? tokenQueue : queue
+        let answer = FirstAnswer<StatusListToken>()
+        do {
+            return try await withCheckedThrowingContinuation { continuation in
+                answer.wait(continuation, within: SecurityToken.callersPatience)
+                queue.async { if !answer.isGiven { answer.give(Result { try self.make(id, key, kid) }) } }
+            }
+        } catch is TookTooLong {
+            throw Rejection.unavailable(retryAfter: 1)
         }
     }
 
@@ -124,7 +137,7 @@ package final class StatusLists: Sendable {
         }
     }
 
-    /// On the queue.
+    /// On one of the queues.
     private func make(_ id: StatusListID, _ key: PrivateKey, _ kid: String) throws -> StatusListToken {
         let begun = BootInstant.now()
         let extract = try fresh()
@@ -142,6 +155,7 @@ package final class StatusLists: Sendable {
             old = nil
         }
         let text = old?.text ?? CompressedList.text(bits.indices)
+        let cost = BootInstant.now() - begun
         let token: StatusListToken
         do throws(CryptoError) {
             token = try StatusListToken(
@@ -153,9 +167,11 @@ package final class StatusLists: Sendable {
             throw Rejection.unavailable(retryAfter: 1)
         }
         let madeAt = BootInstant.now()
+        // Of a token that hung: it tells of a time long gone, and nobody waits for it.
+        guard madeAt - begun < Self.longest else { throw Rejection.unavailable(retryAfter: 1) }
         let made = Kept(
             token: token, text: text, version: bits.version, history: extract.history, seq: extract.position.seq,
-            madeAt: madeAt, cost: madeAt - begun)
+            madeAt: madeAt, cost: cost)
         state.withLock { state in
             if state.kept.values.reduce(0, { $0 + $1.token.body.readableBytes }) > Self.mostKept { state.kept = [:] }
             state.kept[id] = made
@@ -163,7 +179,7 @@ package final class StatusLists: Sendable {
         return token
     }
 
-    /// The bits as of `extract`. On the queue.
+    /// The bits as of `extract`. On one of the queues: while the other one has them they are made anew.
     private func bits(_ extract: RevocationList.Extract) -> StatusBits {
         let old = state.withLock { state in
             defer { state.bits = nil }

@@ -115,6 +115,32 @@ import Testing
         }
     }
 
+    /// `latchkey restored`, in a shell that knows nothing of the token.
+    @Test func `put no key in the place of a lost history's where the nodes make theirs in a token`() async throws {
+        try await still { it in
+            try await it.database.query("UPDATE installation SET keys_held_by = 'token'")
+            func standing() async throws -> [String] {
+                try await it.database.query(
+                    """
+                    SELECT concat_ws(' ', s.kid, s.compromised_at, s.activates_at, i.fence, h.epoch, k.version) AS row
+                    FROM signing_keys s, installation i, feed_head h, key_ring k
+                    ORDER BY s.kid
+                    """
+                ).rows.map { try $0.decode("row") }
+            }
+            let before = try await standing()
+            #expect(before.count == 3)
+            try await command(it, with: { _ in }) { installation in
+                do {
+                    _ = try await installation.lostHistory.begin(origin: Self.origin)
+                    Issue.record("a key was made")
+                } catch SigningKeyError.tokenUnset {
+                }
+            }
+            #expect(try await standing() == before)
+        }
+    }
+
     @Test func `make keys in the database where the nodes do, whatever token the shell names`() async throws {
         try await still { it in
             try await removeStandby(it)

@@ -21,7 +21,7 @@ import Testing
         while ContinuousClock.now < end {
             let step = try await scene.command { installation -> MasterKeyLeak.Step? in
                 let leak = Self.leak(installation)
-                let unfinished = try await leak.unfinished()
+                let unfinished = try await leak.unfinished(in: scene.folder, origin: MasterKeyScene.origin)
                 if let version {
                     if let unfinished { #expect(unfinished == version) }
                     return try await leak.next(version, reason: "found", origin: MasterKeyScene.origin)
@@ -34,13 +34,19 @@ import Testing
             case nil: continue
             case .waits: try await Task.sleep(for: .milliseconds(50))
             case .done:
-                #expect(try await scene.command { try await Self.leak($0).unfinished() } == nil)
+                #expect(try await unfinished(scene) == nil)
                 return steps
             case .some(let step): steps.append(step)
             }
         }
         Issue.record("it came to no end: \(steps)")
         return steps
+    }
+
+    private func unfinished(_ scene: MasterKeyScene) async throws -> Int16? {
+        try await scene.command {
+            try await Self.leak($0).unfinished(in: scene.folder, origin: MasterKeyScene.origin)
+        }
     }
 
     private func published(_ node: TestNode) async throws -> Set<String> {
@@ -135,9 +141,56 @@ import Testing
                     }
                     #expect(step == .waits(for: [slow.installation.node]))
                 }
-                #expect(try await scene.command { try await Self.leak($0).unfinished() } == version)
+                #expect(try await unfinished(scene) == version)
                 #expect(try await published(slow) == before)
                 #expect(try await slow.refresh(alice.refresh).status == 200)
+            }
+        }
+    }
+
+    /// Killed between its record and its file, or told nothing of its COMMIT.
+    @Test func `whose new key nobody holds begins anew`() async throws {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            try await it.database.query(MasterKeySQL.notice(2, checkValue: [UInt8](repeating: 7, count: 16), .leak))
+            let steps = try await carryOut(scene)
+            #expect(steps.contains(.compromised(below: 3)))
+            #expect(try scene.folder.versions() == [1, 3])
+            let records = try await it.node.installation.masterKeyRing.readAgain()
+            #expect(records.first { $0.version == 2 }?.retiredAt != nil)
+            #expect(try await it.audited("master-key.retired", "master-key:2") == 1)
+            #expect(try await it.node.newUser("alice").status == 200)
+        }
+    }
+
+    @Test func `whose new key others hold goes on where that is brought to, and does not make another one`()
+        async throws
+    {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            try await scene.withNode { _, other in
+                func refusal() async throws -> String? {
+                    do {
+                        let version = try await scene.command(in: other.path) {
+                            try await Self.leak($0).unfinished(in: other.folder, origin: MasterKeyScene.origin)
+                        }
+                        #expect(version == 2)
+                        return nil
+                    } catch let conflict as MasterKeyConflict {
+                        return conflict.description
+                    }
+                }
+                let version = try await scene.command {
+                    try await Self.leak($0).begin(in: scene.folder, origin: MasterKeyScene.origin)
+                }
+                #expect(version == 2)
+                #expect(try await becomesTrue { try await it.node.installation.masterKeyRing.nodesHolding(2) == 1 })
+                let text = try #require(try await refusal())
+                #expect(text.contains("bring its file to \(other.path)"), "\(text)")
+                #expect(text.contains("master-key retire 2"), "\(text)")
+                #expect(try await unfinished(scene) == 2, "where it is held")
+                try scene.bring(2, to: other)
+                #expect(try await refusal() == nil)
             }
         }
     }

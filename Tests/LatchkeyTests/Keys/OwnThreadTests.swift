@@ -49,6 +49,34 @@ import Testing
         gate.open(2)
     }
 
+    /// A key that a token has made for nobody.
+    @Test func `hands on what nobody waited for, and nothing else`() async throws {
+        let unheard = Mutex<[Int]>([])
+        @Sendable func hear(_ number: Int) { unheard.withLock { $0.append(number) } }
+        let gate = Gate()
+        await #expect(throws: TookTooLong.self) {
+            try await onOwnThread(within: .milliseconds(50), unheard: hear) {
+                gate.pass()
+                return 1
+            }
+        }
+        gate.open(1)
+        #expect(await becomesTrue { unheard.withLock { $0 } == [1] })
+        let task = Task {
+            try await onOwnThread(within: .seconds(60), unheard: hear) {
+                gate.pass()
+                return 2
+            }
+        }
+        #expect(await becomesTrue { gate.entered.withLock { $0 } == 2 })
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        gate.open(1)
+        #expect(await becomesTrue { unheard.withLock { $0 } == [1, 2] })
+        #expect(try await onOwnThread(within: .seconds(10), unheard: hear) { 3 } == 3)
+        #expect(unheard.withLock { $0 } == [1, 2])
+    }
+
     /// A PKCS #11 token that hangs.
     @Test func `signing threads with patience answer in time while all of them stand still, and go on after`()
         async throws

@@ -59,6 +59,45 @@ import Testing
         return Set(keys.compactMap { $0.object?["kid"]?.string })
     }
 
+    @Test func `forward lets no master key mint that a node lacks, though that looks silent, until it has settled`()
+        async throws
+    {
+        try await run { it, nodes, _ in
+            try await it.database.query(
+                """
+                INSERT INTO node_ticks (
+                    node, version, master_keys, ticked_at, seen_at, access_token, publish_lead, max_age, leeway,
+                    failover, algorithm)
+                SELECT gen_random_uuid(), version, '{1}', ticked_at, seen_at, access_token, publish_lead, max_age,
+                       leeway, failover, algorithm
+                FROM node_ticks
+                LIMIT 1
+                """)
+            let scene = MasterKeyScene(it: it)
+            let masterKeys = nodes[0].installation.masterKeyRing
+            #expect(try await masterKeys.makeNext(.use, in: scene.folder, origin: MasterKeyScene.origin) == 2)
+            #expect(await becomesTrue { nodes[1].installation.masterKeys.versions == [1, 2] })
+            #expect(try await masterKeys.promote(origin: MasterKeyScene.origin) == nil)
+            try await shift(it, by: "2 days")
+            // At once, before any tick has told of it.
+            #expect(try await masterKeys.promote(origin: MasterKeyScene.origin) == nil)
+            for node in nodes {
+                #expect(await becomesTrue { node.installation.clock.reading?.isSettled == false })
+            }
+            var looks = 0
+            while true {
+                let minting = try await masterKeys.readAgain().minting?.version
+                guard nodes.allSatisfy({ $0.installation.clock.step != nil }) else { break }
+                looks += 1
+                #expect(minting == 1)
+                if minting != 1 { break }
+            }
+            #expect(looks > 0)
+            // By then it is gone for more than a day.
+            #expect(await becomesTrue { nodes.allSatisfy { $0.installation.masterKeys.current == 2 } })
+        }
+    }
+
     @Test func `forward lets nothing become due before it has settled, and everything after`() async throws {
         try await run { it, nodes, _ in
             let old = try await nodes[0].newUser("alice").signer

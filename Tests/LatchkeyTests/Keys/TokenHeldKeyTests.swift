@@ -142,6 +142,50 @@ struct TokenHeldKeyTests {
         }
     }
 
+    @Test("signs status lists: a token that hangs keeps nobody who asks for one, and no old list behind it")
+    func hangingLists() async throws {
+        let soft = try await SoftToken.named(.lists)
+        try await TestInstallation.withStatusLists(settings: { $0.token = soft.settings() }) { it in
+            let reference = try #require(try Reference(try await it.node.newUser("alice")))
+            let path = String(reference.uri.dropFirst(it.settings.issuer.count))
+            let other = try await TestNode.start(
+                Installation(
+                    it.settings, masterKeys: it.node.installation.masterKeys, logger: it.node.installation.logger))
+            @Sendable func ask() async throws -> (Duration, Int) {
+                let start = ContinuousClock.now
+                let status = try await other.get(path).status
+                return (ContinuousClock.now - start, status)
+            }
+            let result: Result<Void, any Error>
+            do {
+                #expect(try await ask().1 == 200)
+                try soft.freeze()
+                // The list that was made is good for a second. The call behind it is the one that hangs.
+                var late: [(Duration, Int)] = []
+                for _ in 0..<4 {
+                    late += try await withThrowingTaskGroup(of: (Duration, Int).self) { group in
+                        for _ in 0..<3 { group.addTask { try await ask() } }
+                        return try await group.reduce(into: []) { $0.append($1) }
+                    }
+                    if late.contains(where: { $0.1 == 503 }) { break }
+                    #expect(try await becomesTrue { try await ask().1 == 503 })
+                }
+                #expect(late.allSatisfy { $0.0 < .seconds(3) }, "\(late)")
+                #expect(try await ask().1 == 503)
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            try soft.thaw()
+            #expect(try await becomesTrue(within: .seconds(30)) { try await ask().1 == 200 })
+            let list = try await ReceivedStatusList(try await other.get(path), other)
+            let now: Instant = try await it.database.query("SELECT clock_timestamp() AS now").one().decode("now")
+            #expect(now.seconds - (try #require(list.claims["iat"]?.int)) <= 4)
+            await other.stop()
+            try result.get()
+        }
+    }
+
     @Test("that was wiped while its token was away is destroyed there when it is back")
     func destroyedLate() async throws {
         let soft = try await SoftToken.named(.left)
