@@ -136,9 +136,7 @@ struct ClientsCommand: AsyncParsableCommand {
         func run() async throws {
             let json = try await installation.withInstallation { it in
                 try await ClientAdministration(it.clients, sessions: it.sessions, idempotency: it.idempotency)
-                    .rotateSecret(
-                        of: id, oldLives: expireOldAfter, by: .everything, origin: InstallationOptions.origin
-                    ).json
+                    .rotateSecret(of: id, oldLives: expireOldAfter, origin: InstallationOptions.origin)
             }
             Output.one(json, as: output.form)
         }

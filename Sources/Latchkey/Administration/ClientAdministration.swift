@@ -54,11 +54,23 @@ package struct ClientAdministration: Sendable {
         }
         router.post("/admin/clients/{client}/secret") { request, context in
             let bearer = try context.require(scope: "clients:write")
-            let seconds = try await JSONBody.ifPresent(request)?.optionalInteger("expire_old_after")
-            let (answer, position) = try await rotateSecret(
-                of: try context.pathParameter("client"), oldLives: seconds, by: .bearer(scopes: bearer.scopes),
-                origin: context.origin)
-            return Response.json(answer, caching: .noStore).at(position)
+            let id = try context.pathParameter("client")
+            let body = try await JSONBody.ifPresent(request)
+            let seconds = try body?.optionalInteger("expire_old_after") ?? Sessions.oldSecretLife
+            let secret = ClientSecret.random()
+            let answer = try await idempotency.answer(
+                to: request, body, from: context.origin.actor, route: "POST /admin/clients/{client}/secret", target: id
+            ) { (client: Client) in
+                CreatedAnswer(client.json(secret: secret), location: nil)
+            } _: { once in
+                try await sessions.rotateSecret(
+                    of: id, to: clients.keys.hash(secret, for: id), oldLives: seconds,
+                    by: .bearer(scopes: bearer.scopes), origin: context.origin, once: once
+                ).client
+            }
+            guard seconds == 0 else { return answer }
+            // Told again, or by another node: what ended the first time is in this node's own set before it is answered.
+            return answer.at(try await sessions.readPosition())
         }
         router.post("/admin/clients/{client}/disable") { request, context in
             try context.require(scope: "clients:write")
@@ -74,17 +86,14 @@ package struct ClientAdministration: Sendable {
         }
     }
 
-    /// The client with its new secret, which is shown here alone. The same for the command line.
+    /// For the command line: the client with its new secret, which is shown here alone.
     ///
-    /// - Parameter seconds: how long the old one lives; nil: `Sessions.oldSecretLife`.
-    package func rotateSecret(
-        of id: String, oldLives seconds: Int64?, by authority: ScopeAuthority, origin: Origin
-    ) async throws -> (json: JSONValue, position: FeedPosition?) {
+    /// - Parameter seconds: how long the old one lives.
+    package func rotateSecret(of id: String, oldLives seconds: Int64, origin: Origin) async throws -> JSONValue {
         let secret = ClientSecret.random()
-        let (client, position) = try await sessions.rotateSecret(
-            of: id, to: clients.keys.hash(secret, for: id), oldLives: seconds ?? Sessions.oldSecretLife, by: authority,
-            origin: origin)
-        return (client.json(secret: secret), position)
+        return try await sessions.rotateSecret(
+            of: id, to: clients.keys.hash(secret, for: id), oldLives: seconds, by: .everything, origin: origin
+        ).client.json(secret: secret)
     }
 }
 

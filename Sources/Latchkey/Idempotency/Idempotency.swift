@@ -4,7 +4,7 @@ package import LibCrypto
 package import Postgres
 import Synchronization
 
-/// Calls that create something, each once however often it is sent: a caller that was told 503, or nothing at all, sends it
+/// Calls that make something, each once however often it is sent: a caller that was told 503, or nothing at all, sends it
 /// again under the same `Idempotency-Key` and gets what the first was answered (draft-ietf-httpapi-idempotency-key-header-07).
 ///
 /// This room owns the table of those that have created something, for a day. A row stands and falls with what it tells of:
@@ -70,19 +70,24 @@ package struct Idempotency: Sendable {
     /// Carries a request out, or answers what it was answered the first time.
     ///
     /// - Parameters:
+    ///   - body: what it asks for: nothing where it has none.
+    ///   - caller: who sent it.
     ///   - route: its method and path.
-    ///   - answer: what is answered to what was created.
+    ///   - target: what the path names, where it names something: of another the request is another.
+    ///   - answer: what is answered to what was made.
     ///   - create: the journey; nil where the request does not name itself.
     /// - Throws: `Rejection.invalidRequest` for a malformed key; `.conflict` while the first is under way; `.invalidField` (422)
     ///   where another request has had the key; what `create` throws.
     package func answer<Created: Sendable>(
-        to request: Request, _ body: JSONBody, from caller: String, route: StaticString,
+        to request: Request, _ body: JSONBody?, from caller: String, route: StaticString, target: String? = nil,
         _ answer: @escaping @Sendable (Created) -> CreatedAnswer, _ create: (Once<Created>?) async throws -> Created
     ) async throws -> Response {
         guard let key = try IdempotencyKey(request.headers) else { return answer(try await create(nil)).response }
         let named = NamedRequest(key, from: caller, to: route)
         guard underWay.enter(named.id) else { throw Self.isUnderWay }
         defer { underWay.leave(named.id) }
+        // No line end stands in encoded JSON: the last one ends the target.
+        let body = (target.map { Array("\($0)\n".utf8) } ?? []) + (body?.encoded ?? [])
         if let earlier = try await earlier(named, body) { return earlier.response }
         do {
             return answer(try await create(try once(named, body, answer))).response
@@ -101,11 +106,11 @@ package struct Idempotency: Sendable {
         detail: "The first request with this Idempotency-Key is under way: send it again.")
 
     private func once<Created: Sendable>(
-        _ named: NamedRequest, _ body: JSONBody, _ answer: @escaping @Sendable (Created) -> CreatedAnswer
+        _ named: NamedRequest, _ body: [UInt8], _ answer: @escaping @Sendable (Created) -> CreatedAnswer
     ) throws -> Once<Created> {
         let (version, secret) = try secrets.present()
         let salt = SecureRandom.bytes(16)
-        let fingerprint = try named.fingerprint(of: body.encoded, secret, salt: salt)
+        let fingerprint = try named.fingerprint(of: body, secret, salt: salt)
         return Once(
             claim: IdempotencySQL.claim(named.id, salt: salt, masterKey: version, request: fingerprint),
             keep: { created in
@@ -119,13 +124,13 @@ package struct Idempotency: Sendable {
     /// What the request was answered the first time; nil where it was not carried out.
     ///
     /// - Throws: `Rejection.invalidField` where it was another request.
-    private func earlier(_ named: NamedRequest, _ body: JSONBody) async throws -> CreatedAnswer? {
+    private func earlier(_ named: NamedRequest, _ body: [UInt8]) async throws -> CreatedAnswer? {
         guard let row = try await database.query(IdempotencySQL.find(named.id)).first else { return nil }
         let secret = try secrets.held(try row.decode("master_key"))
         let (salt, request): (Bytes, Bytes) = (try row.decode("salt"), try row.decode("request"))
         guard
             constantTimeEquals(
-                request.bytes, try named.fingerprint(of: body.encoded, secret, salt: salt.bytes))
+                request.bytes, try named.fingerprint(of: body, secret, salt: salt.bytes))
         else {
             throw Rejection.invalidField("Idempotency-Key", reason: "Another request has had this Idempotency-Key.")
         }

@@ -2,7 +2,7 @@ package import JOSE
 package import Hummingbird
 package import Postgres
 
-/// A request that names itself, as the journey sees it that creates something.
+/// A request that names itself, as the journey sees it that makes something.
 package struct Once<Created: Sendable>: Sendable {
     /// Goes first in the transaction. It changes one row where nobody has done the same or is about to.
     let claim: Query
@@ -30,27 +30,27 @@ extension Database {
     }
 }
 
-/// What a call that created something answers: 201 with the path of it (RFC 9110 §15.3.2).
+/// What a call that made something answers: 201 with the path of it (RFC 9110 §15.3.2), or 200 where it has none: a secret.
 package struct CreatedAnswer: Sendable {
     let body: JSONValue
-    let location: String
+    let location: String?
 
-    package init(_ body: JSONValue, location: String) {
+    package init(_ body: JSONValue, location: String?) {
         self.body = body
         self.location = location
     }
 
-    package var response: Response { .created(body, location: location, caching: .noStore) }
+    package var response: Response {
+        guard let location else { return .json(body, caching: .noStore) }
+        return .created(body, location: location, caching: .noStore)
+    }
 
     var encoded: [UInt8] {
-        let members: JSONValue = ["location": .string(location), "body": body]
-        return members.encoded()
+        JSONValue.object(JSONObject([("location", location.map { .string($0) }), ("body", body)])).encoded()
     }
 
     init?(_ encoded: [UInt8]) {
-        guard let members = try? JSONValue.parse(encoded).object, let location = members["location"]?.string,
-            let body = members["body"]
-        else { return nil }
-        self.init(body, location: location)
+        guard let members = try? JSONValue.parse(encoded).object, let body = members["body"] else { return nil }
+        self.init(body, location: members["location"]?.string)
     }
 }

@@ -52,14 +52,15 @@ extension Sessions {
     ///   - seconds: 0 to `longestOldSecretLife`. A secret older than the present one is dropped in any case.
     /// - Throws: `Rejection.notFound`, `.conflict` for a client without a secret, `.insufficientScope`, `.invalidField`.
     package func rotateSecret(
-        of id: String, to hash: ClientSecretHash, oldLives seconds: Int64, by authority: ScopeAuthority, origin: Origin
+        of id: String, to hash: ClientSecretHash, oldLives seconds: Int64, by authority: ScopeAuthority, origin: Origin,
+        once: Once<Client>? = nil
     ) async throws -> (client: Client, position: FeedPosition?) {
         guard (0...Self.longestOldSecretLife).contains(seconds) else {
             throw Rejection.invalidField(
                 "expire_old_after", reason: "It is a number of seconds from 0 to \(Self.longestOldSecretLife).")
         }
         return try await change(
-            id, reason: nil, origin: origin,
+            id, reason: nil, origin: origin, once: once,
             event: { _, epoch in .clientSecretRotated(client: id, oldLives: seconds, epoch: epoch) }
         ) { client, next in
             guard client.metadata.authenticationMethod != .none else {
@@ -96,18 +97,22 @@ extension Sessions {
     ///   - event: of the client after the change, and the epoch that ended.
     ///   - decide: on the client as it is under the lock; the epoch is the one that begins where its present one ends.
     private func change(
-        _ id: String, reason: String?, origin: Origin, event: @Sendable (Client, String?) -> Event,
+        _ id: String, reason: String?, origin: Origin, once: Once<Client>? = nil,
+        event: @Sendable (Client, String?) -> Event,
         _ decide: @Sendable (Client, UniqueID) throws -> ClientChange
     ) async throws -> (client: Client, position: FeedPosition?) {
         let next = try await indices.epoch()
         let (client, ended) = try await database.transaction(timeout: Self.timeout) {
             transaction -> (Client, (result: ResultSet, cause: EndCause, epochs: Int)?) in
+            if let once, try await transaction.query(once.claim).affected != 1 { throw AlreadyClaimed() }
             guard let row = try await transaction.query(ClientSQL.lock(id)).first else {
                 throw Rejection.notFound(what: "client")
             }
             let before = try Client(row)
             let change = try decide(before, next)
             let after = try Client(try await transaction.query(change.statement).one())
+            // Before what takes the feed's head, and not in one send with it: a client may be long.
+            if let once { try await transaction.query(try once.keep(after)) }
             guard let cause = change.ends else {
                 try await transaction.commit([event(after, nil).row(origin)])
                 return (after, nil)

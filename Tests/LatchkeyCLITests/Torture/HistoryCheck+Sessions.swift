@@ -1,6 +1,6 @@
 extension HistoryCheck {
     func violations(of session: SessionHistory) -> [Violation] {
-        successions(of: session) + ends(of: session) + rows(of: session)
+        successions(of: session) + ends(of: session) + revocations(of: session) + rows(of: session)
     }
 
     /// What was handed out for what. A session has one state at a time, (newest, last used), and the newest only grows:
@@ -85,14 +85,13 @@ extension HistoryCheck {
                     Violation(rule: .rowIsAsHandedOut, operations: [last], note: "\(row.confirmed), \(row.generation)"))
             }
         }
-        guard let cause = row.endCause else {
-            let refused = session.operations.filter { ($0.isRefresh || $0.isUse) && $0.isRefused }
-            if !refused.isEmpty { found.append(Violation(rule: .refusedForAReason, operations: refused)) }
-            return found
-        }
-        if !session.explains(
-            cause, stolen: stolen.contains(session.sid), patient: patient.contains(session.account.number))
+        guard let cause = row.endCause else { return found + refusals(of: session, before: .max) }
+        // A session ends once, and by one cause: before that can have been, it lived, whatever came later.
+        if let end = session.earliestEnd(
+            by: cause, stolen: stolen.contains(session.sid), patient: patient.contains(session.account.number))
         {
+            found += refusals(of: session, before: end)
+        } else {
             found.append(Violation(rule: .endedForAReason, operations: session.operations, note: cause))
         }
         let lives = minted.compactMap(\.minted?.expiresAt).max() ?? 0
@@ -103,5 +102,18 @@ extension HistoryCheck {
                     note: "until \(row.listedUntil.map { "\($0)" } ?? "never") of \(lives)"))
         }
         return found
+    }
+
+    /// A token is refused when its session has ended; an access token also when it was itself revoked.
+    private func refusals(of session: SessionHistory, before end: Int64) -> [Violation] {
+        let refused = session.operations.filter { operation in
+            guard operation.isRefused, operation.end < end else { return false }
+            switch operation.kind {
+            case .refresh: return true
+            case .use, .logOut: return !session.mayBeRevoked(operation.tokenID, before: operation.end)
+            default: return false
+            }
+        }
+        return refused.isEmpty ? [] : [Violation(rule: .refusedForAReason, operations: refused)]
     }
 }

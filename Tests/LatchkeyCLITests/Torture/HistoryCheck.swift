@@ -21,6 +21,8 @@ struct Record: Sendable {
 
     var sessions: [UniqueID: Session] = [:]
     var accounts: [Int: Account] = [:]
+    /// By their `jti`: when the entry on the revocation list expires, NumericDate.
+    var revokedTokens: [UniqueID: Int64] = [:]
     /// Keys that sign or have signed.
     var signers: Set<String> = []
     /// Sessions that live and were born before their account's last change of password, and before one of its disablings.
@@ -39,6 +41,8 @@ struct HistoryCheck: Sendable {
         case noAdmissionAfterEnd = "an access token was admitted after the session's end was acknowledged"
         case noLostEnd = "an acknowledged end is not in the database"
         case listed = "an ended session is not on the list for as long as its tokens live"
+        case noAdmissionAfterRevoke = "an access token was admitted after its revocation was acknowledged"
+        case revokedListed = "the list does not hold a revoked access token until it expires, or holds one by itself"
         case refusedForAReason = "a token of a living session was refused"
         case endedForAReason = "a session ended that nobody and nothing ended"
         case rowIsAsHandedOut = "the session's row is not what was handed out last"
@@ -91,7 +95,7 @@ struct HistoryCheck: Sendable {
                 found += violations(of: SessionHistory(sid: sid, operations: ofSession, account: account))
             }
         }
-        return found + survivors() + violationsOfKeys()
+        return found + survivors() + violationsOfKeys() + straysOnTheList()
     }
 
     private func survivors() -> [Violation] {
@@ -183,22 +187,35 @@ struct SessionHistory: Sendable {
         return ends
     }
 
-    /// Whether `cause` is explained by what may have happened.
-    func explains(_ cause: String, stolen: Bool, patient: Bool) -> Bool {
+    /// Before that instant nothing can have ended the session by `cause`; nil: nothing explains the cause.
+    func earliestEnd(by cause: String, stolen: Bool, patient: Bool) -> Int64? {
+        var causes: [Operation]
         switch cause {
-        case "revoked": return operations.contains { $0.kind == .revoke(sid) && $0.mayHaveHappened }
-        case "logged-out": return operations.contains { $0.kind == .logOut(sid) && $0.mayHaveHappened }
-        case "user-disabled": return account.disables.contains(where: \.mayHaveHappened)
+        case "revoked": causes = operations.filter { $0.kind == .revoke(sid) }
+        case "logged-out": causes = operations.filter { $0.kind == .logOut(sid) }
+        case "user-disabled": causes = account.disables
         case "password-changed":
-            return account.changes.contains { change in
+            causes = account.changes.filter { change in
                 guard case .changePassword(_, let kept) = change.kind else { return false }
-                return change.mayHaveHappened && kept != sid
+                return kept != sid
             }
         case "refresh-token-reused":
+            // Whoever stole it may have shown a void token at any time.
+            if stolen { return .min }
             // Who refreshes again at once may be overtaken by a request of his that he took for lost.
-            let isOvertaken = operations.contains { $0.isRefresh && $0.outcome == .unknown }
-            return stolen || (!patient && isOvertaken)
-        default: return false
+            causes = patient ? [] : operations.filter { $0.isRefresh && $0.outcome == .unknown }
+        default: return nil
+        }
+        // What was over before the session was born has not ended it.
+        let birth = operations.first { $0.isLogIn }?.start ?? .min
+        causes.removeAll { !$0.mayHaveHappened || ($0.outcome == .ok ? $0.end : $0.end + HistoryCheck.late) < birth }
+        return causes.map(\.start).min()
+    }
+
+    /// Whether that access token may have been revoked by itself before `moment`.
+    func mayBeRevoked(_ tokenID: UniqueID?, before moment: Int64) -> Bool {
+        operations.contains {
+            $0.kind == .revokeAccess(sid) && $0.mayHaveHappened && $0.tokenID == tokenID && $0.start < moment
         }
     }
 }

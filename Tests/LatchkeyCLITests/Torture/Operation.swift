@@ -12,6 +12,8 @@ struct Operation: Sendable {
         /// Its access token is presented.
         case use(UniqueID)
         case revoke(UniqueID)
+        /// One access token of the session alone, by its `jti`.
+        case revokeAccess(UniqueID)
         case logOut(UniqueID)
         /// Every session of the account ends but the one.
         case changePassword(to: Int, keeping: UniqueID)
@@ -33,6 +35,8 @@ struct Operation: Sendable {
     /// What an answer with tokens held.
     struct Minted: Sendable {
         let sid: UniqueID
+        /// The access token's `jti`.
+        let tokenID: UniqueID
         /// The refresh token's.
         let generation: UInt32
         /// The access token's, NumericDate.
@@ -48,6 +52,8 @@ struct Operation: Sendable {
     let end: Int64
     let outcome: Outcome
     var minted: Minted?
+    /// Of the access token that was presented, to use it, to log out by it or to revoke it.
+    var tokenID: UniqueID?
     /// A rotation's.
     var keyID: String?
 
@@ -59,7 +65,7 @@ struct Operation: Sendable {
 
     var sid: UniqueID? {
         switch kind {
-        case .refresh(let sid, _), .use(let sid), .revoke(let sid), .logOut(let sid): sid
+        case .refresh(let sid, _), .use(let sid), .revoke(let sid), .revokeAccess(let sid), .logOut(let sid): sid
         case .logIn: minted?.sid
         case .register, .changePassword, .disable, .enable, .rotate: nil
         }
@@ -69,7 +75,9 @@ struct Operation: Sendable {
 extension Operation: CustomStringConvertible {
     var description: String {
         let minted = minted.map { " → \($0.generation) of \($0.sid)" } ?? ""
-        return "\(start / 1_000) to \(end / 1_000) µs, account \(account), node \(node): \(kind) \(outcome)\(minted)"
+        let token = tokenID.map { " of token \($0)" } ?? ""
+        return "\(start / 1_000) to \(end / 1_000) µs, account \(account), node \(node): "
+            + "\(kind)\(token) \(outcome)\(minted)"
     }
 }
 

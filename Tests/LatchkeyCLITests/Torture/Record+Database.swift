@@ -9,6 +9,15 @@ extension Record {
                 generation: try row.decode("gen"), confirmed: try row.decode("conf"),
                 endCause: try row.decodeIfPresent("end_cause"), listedUntil: try row.decodeIfPresent("listed"))
         }
+        let revoked: Query = """
+            SELECT id, max(floor(extract(epoch FROM expires_at)))::bigint AS listed
+            FROM revocation_entries
+            WHERE kind = 1
+            GROUP BY id
+            """
+        for row in try await database.query(revoked, timeout: Self.timeout).rows {
+            revokedTokens[try row.decode("id")] = try row.decode("listed", as: Int64.self)
+        }
         for row in try await database.query(Self.accountRows, timeout: Self.timeout).rows {
             let name: String = try row.decode("username")
             guard name.hasPrefix("person-"), let number = Int(name.dropFirst("person-".count)) else { continue }

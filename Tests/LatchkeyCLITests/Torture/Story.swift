@@ -18,21 +18,27 @@ struct Story {
     static let sid = UniqueID(high: 1, low: 1)
     static let other = UniqueID(high: 2, low: 2)
 
+    /// The access token that comes with that refresh token.
+    static func token(_ generation: UInt32, of sid: UniqueID = sid) -> UniqueID {
+        UniqueID(high: sid.high, low: 1_000 + UInt64(generation))
+    }
+
     mutating func add(
         _ kind: Operation.Kind, _ start: Int64, _ end: Int64, _ outcome: Operation.Outcome = .ok, node: Int = 0,
         handsOut generation: UInt32? = nil, of sid: UniqueID = sid, signer: String = "a", issuedAt: Int64? = nil,
-        keyID: String? = nil
+        token tokenID: UniqueID? = nil, keyID: String? = nil
     ) {
         let minted = generation.map {
             let issuedAt = issuedAt ?? start
             return Operation.Minted(
-                sid: sid, generation: $0, issuedAt: issuedAt, expiresAt: issuedAt + 1000, signer: signer)
+                sid: sid, tokenID: Self.token($0, of: sid), generation: $0, issuedAt: issuedAt,
+                expiresAt: issuedAt + 1000, signer: signer)
         }
         operations.append(
             Operation(
                 account: 0, kind: kind, node: node, start: start * 1_000_000, end: end * 1_000_000,
                 outcome: outcome,
-                minted: minted, keyID: keyID))
+                minted: minted, tokenID: tokenID, keyID: keyID))
     }
 
     mutating func refresh(

@@ -7,12 +7,15 @@ final class TokenStore: Sendable {
         let access: String
         let refresh: String
         let generation: UInt32
+        /// The access token's `jti`.
+        let tokenID: UniqueID
 
         init?(_ operation: Operation, _ body: JSONObject) {
             guard operation.outcome == .ok, let minted = operation.minted else { return nil }
             access = body["access_token"]?.string ?? ""
             refresh = body["refresh_token"]?.string ?? ""
             generation = minted.generation
+            tokenID = minted.tokenID
         }
     }
 

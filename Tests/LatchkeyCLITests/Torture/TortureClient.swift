@@ -62,8 +62,8 @@ struct TortureClient: Sendable {
     /// Asks, and writes it down.
     private func ask(
         _ kind: Operation.Kind, _ attempt: Attempt, _ path: String, method: HTTPMethod = .POST,
-        bearer token: String? = nil, json: JSONValue? = nil, form: String? = nil, success: Int,
-        refusals: Set<Int> = []
+        bearer token: String? = nil, tokenID: UniqueID? = nil, json: JSONValue? = nil, form: String? = nil,
+        success: Int, refusals: Set<Int> = []
     ) async -> (Operation, JSONObject) {
         let type = json != nil ? "application/json" : form != nil ? "application/x-www-form-urlencoded" : nil
         let start = history.now
@@ -87,7 +87,7 @@ struct TortureClient: Sendable {
         }
         let operation = Operation(
             account: account, kind: kind, node: attempt.node, start: start, end: end, outcome: outcome, minted: minted,
-            keyID: keyID)
+            tokenID: tokenID, keyID: keyID)
         history.record(operation)
         return (operation, body)
     }
@@ -122,10 +122,10 @@ struct TortureClient: Sendable {
         return operation
     }
 
-    func use(_ store: TokenStore, _ attempt: Attempt) async -> Operation {
+    func use(_ store: TokenStore, _ tokens: TokenStore.Tokens, _ attempt: Attempt) async -> Operation {
         await ask(
-            .use(store.sid), attempt, "/account", method: .GET, bearer: store.tokens.access, success: 200,
-            refusals: [401]
+            .use(store.sid), attempt, "/account", method: .GET, bearer: tokens.access, tokenID: tokens.tokenID,
+            success: 200, refusals: [401]
         ).0
     }
 
@@ -135,9 +135,18 @@ struct TortureClient: Sendable {
         ).0
     }
 
-    func logOut(_ store: TokenStore, _ attempt: Attempt) async -> Operation {
+    func revokeAccess(_ store: TokenStore, _ tokens: TokenStore.Tokens, _ attempt: Attempt) async -> Operation {
         await ask(
-            .logOut(store.sid), attempt, "/auth/logout", bearer: store.tokens.access, success: 204, refusals: [401]
+            .revokeAccess(store.sid), attempt, "/oauth2/revoke", tokenID: tokens.tokenID,
+            form: "token=\(tokens.access)", success: 200
+        ).0
+    }
+
+    func logOut(_ store: TokenStore, _ attempt: Attempt) async -> Operation {
+        let tokens = store.tokens
+        return await ask(
+            .logOut(store.sid), attempt, "/auth/logout", bearer: tokens.access, tokenID: tokens.tokenID, success: 204,
+            refusals: [401]
         ).0
     }
 
@@ -172,11 +181,13 @@ extension Operation.Minted {
         let parts = access.split(separator: ".").map { Base64URL.decode($0.utf8) ?? [] }
         guard parts.count == 3, let header = (try? JSONValue.parse(parts[0]))?.object,
             let claims = (try? JSONValue.parse(parts[1]))?.object,
-            let sid = (claims["sid"]?.string).flatMap({ UniqueID(text: $0) }), let issuedAt = claims["iat"]?.int,
+            let sid = (claims["sid"]?.string).flatMap({ UniqueID(text: $0) }),
+            let tokenID = (claims["jti"]?.string).flatMap({ UniqueID(text: $0) }), let issuedAt = claims["iat"]?.int,
             let expiresAt = claims["exp"]?.int, let signer = header["kid"]?.string
         else { return nil }
         self.init(
-            sid: sid, generation: bytes[20..<24].reduce(0) { $0 << 8 | UInt32($1) }, issuedAt: issuedAt,
+            sid: sid, tokenID: tokenID, generation: bytes[20..<24].reduce(0) { $0 << 8 | UInt32($1) },
+            issuedAt: issuedAt,
             expiresAt: expiresAt, signer: signer)
     }
 }

@@ -139,10 +139,14 @@ private struct TortureRun {
         var random = SeededGenerator(seed: seed ^ 0x7072_6F62)
         while !watch.isOver {
             try? await Task.sleep(for: .milliseconds(50))
+            if let token = watch.revoked.suffix(20).randomElement(using: &random), random.chance(2) {
+                let attempt = TortureClient.Attempt(node: Int.random(in: 0..<3, using: &random), milliseconds: 4_000)
+                _ = await client(token.holding.account).use(token.holding.store, token.tokens, attempt)
+            }
             guard let holding = watch.ended.suffix(20).randomElement(using: &random) else { continue }
             let attempt = TortureClient.Attempt(node: Int.random(in: 0..<3, using: &random), milliseconds: 4_000)
             if random.chance(2) {
-                _ = await client(holding.account).use(holding.store, attempt)
+                _ = await client(holding.account).use(holding.store, holding.store.tokens, attempt)
             } else {
                 _ = await client(holding.account).refresh(holding.store, holding.store.tokens, attempt)
             }
@@ -159,12 +163,14 @@ private struct TortureRun {
 
     // MARK: when it is over
 
-    /// Presents, at every node, what its holders believe to live, and many of what was ended. What is answered goes into the
-    /// history, and is judged with all else.
+    /// Presents, at every node, what its holders believe to live, and many of what was ended or refused or revoked. What
+    /// is answered goes into the history, and is judged with all else.
     private func probe() async throws {
         var random = SeededGenerator(seed: seed ^ 0x656E_6400)
         var chosen = watch.holdings.filter { !$0.store.isOver }
         chosen += watch.ended.shuffled(using: &random).prefix(300)
+        // Refused: then it works nowhere any more.
+        chosen += watch.holdings.filter(\.store.isOver).shuffled(using: &random).prefix(300)
         let parts = chosen.indices.reduce(into: [[TortureWatch.Holding]](repeating: [], count: 8)) {
             $0[$1 % 8].append(chosen[$1])
         }
@@ -173,10 +179,22 @@ private struct TortureRun {
                 group.addTask {
                     for holding in part {
                         for node in site.ports.indices {
-                            await insist { await client(holding.account).use(holding.store, $0(node)) }
+                            await insist {
+                                await client(holding.account).use(holding.store, holding.store.tokens, $0(node))
+                            }
                             await insist {
                                 await client(holding.account).refresh(holding.store, holding.store.tokens, $0(node))
                             }
+                        }
+                    }
+                }
+            }
+            let revoked = watch.revoked.shuffled(using: &random).prefix(300)
+            group.addTask {
+                for token in revoked {
+                    for node in site.ports.indices {
+                        await insist {
+                            await client(token.holding.account).use(token.holding.store, token.tokens, $0(node))
                         }
                     }
                 }
@@ -219,12 +237,13 @@ private struct TortureRun {
             torture: LATCHKEY_SEED=\(seed), \(operations.count) operations (\(known.count) ok, \
             \(operations.count(where: \.isRefused)) refused, \(operations.count { $0.outcome == .unknown }) unknown), \
             \(known.count(where: \.isRefresh)) refreshes, \(check.record.sessions.count) sessions, \
-            \(watch.ended.count) ended, \(watch.stolen.count) stolen, \(check.record.signers.count) keys, \
+            \(watch.ended.count) ended, \(watch.revoked.count) access tokens revoked, \(watch.stolen.count) stolen, \(check.record.signers.count) keys, \
             \(site.tally), \(violations.count) violations
             """)
         // A run in which nothing happens proves nothing.
         #expect(known.count(where: \.isRefresh) > 100)
         #expect(watch.ended.count > 5)
+        #expect(watch.revoked.count > 5)
         #expect(site.tally.kills > 0)
         #expect(site.tally.crashes > 0)
     }

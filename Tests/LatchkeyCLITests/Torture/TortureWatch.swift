@@ -8,11 +8,18 @@ final class TortureWatch: Sendable {
         let store: TokenStore
     }
 
+    struct RevokedToken: Sendable {
+        let holding: Holding
+        let tokens: TokenStore.Tokens
+    }
+
     private struct State {
         var isOver = false
         var holdings: [Holding] = []
         /// Whose end was acknowledged.
         var ended: [Holding] = []
+        /// Access tokens whose revocation was acknowledged.
+        var revoked: [RevokedToken] = []
         var stolen: Set<UniqueID> = []
         var passwords: [Int: Int] = [:]
     }
@@ -31,6 +38,11 @@ final class TortureWatch: Sendable {
         state.withLock { $0.ended.append(Holding(account: account, store: store)) }
     }
 
+    func revoked(_ tokens: TokenStore.Tokens, of store: TokenStore, of account: Int) {
+        let token = RevokedToken(holding: Holding(account: account, store: store), tokens: tokens)
+        state.withLock { $0.revoked.append(token) }
+    }
+
     func stole(_ sid: UniqueID) { state.withLock { _ = $0.stolen.insert(sid) } }
 
     /// The account has come to rest with this password.
@@ -38,6 +50,7 @@ final class TortureWatch: Sendable {
 
     var holdings: [Holding] { state.withLock { $0.holdings } }
     var ended: [Holding] { state.withLock { $0.ended } }
+    var revoked: [RevokedToken] { state.withLock { $0.revoked } }
     var stolen: Set<UniqueID> { state.withLock { $0.stolen } }
     var passwords: [Int: Int] { state.withLock { $0.passwords } }
 }

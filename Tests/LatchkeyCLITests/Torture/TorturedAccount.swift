@@ -134,8 +134,9 @@ struct TorturedAccount: Sendable {
             }
             guard !watch.isOver else { return }
             switch Int.random(in: 0..<12, using: &random) {
-            case 0...1: _ = await client.use(device, attempt(&random))
+            case 0...1: _ = await client.use(device, device.tokens, attempt(&random))
             case 2 where random.chance(manner == .patient ? 3 : 2): await end(device, &random)
+            case 3 where random.chance(manner == .patient ? 3 : 2): await revokeAccess(device, &random)
             default: await refresh(device, tabs: Int.random(in: 1...4, using: &random), &random)
             }
         }
@@ -180,6 +181,14 @@ struct TorturedAccount: Sendable {
         _ = await beside
         device.end()
         if ended.outcome == .ok { watch.ended(device, of: client.account) }
+    }
+
+    /// Revokes the access token, until that is known to have happened. The session goes on.
+    private func revokeAccess(_ device: TokenStore, _ random: inout SeededGenerator) async {
+        let tokens = device.tokens
+        let revoked = await insist(&random) { await client.revokeAccess(device, tokens, $0) }
+        if revoked.outcome == .ok { watch.revoked(tokens, of: device, of: client.account) }
+        _ = await client.use(device, tokens, attempt(&random))
     }
 
     /// Copies the tokens and uses them as if they were its own, in step with the owner or not.

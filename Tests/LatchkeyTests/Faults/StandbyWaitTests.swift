@@ -113,7 +113,7 @@ struct StandbyWaitTests {
             Journey(
                 name: "narrow a client", method: .PATCH, path: "/admin/clients/\(client)", body: ["scope": "a:b"],
                 bearer: admin),
-            post("rotate a secret", "/admin/clients/\(client)/secret"),
+            post("rotate a secret", "/admin/clients/\(client)/secret", key: "s"),
             post("disable a client", "/admin/clients/\(client)/disable"),
             post("enable a client", "/admin/clients/\(client)/enable"),
         ]
@@ -164,6 +164,11 @@ struct StandbyWaitTests {
                 #expect(
                     try await cluster.value(
                         "SELECT count(*) AS value FROM clients WHERE name = 'made'", as: Int64.self) == 1)
+                // The secret that was made is the one that was told, and not one that a second try has replaced.
+                #expect(
+                    try await cluster.value(
+                        "SELECT count(*) AS value FROM audit_events WHERE action = 'client.secret-rotated'",
+                        as: Int64.self) == 1)
                 #expect(try await node.logIn("changing", "battery staple").status == 200)
                 #expect(
                     try await cluster.value(
