@@ -158,6 +158,27 @@ struct VerifierTests {
         }
     }
 
+    @Test func `a machine that stood still while it asked for the first time asks again, whatever its clocks say then`()
+        async throws
+    {
+        let (clocks, metrics) = (MovedClocks(), TestMetrics())
+        try await FakeIssuer.run { it in
+            it.tamper(.silent)
+            try await Verifier.following(it, clocks: clocks.clocks, metrics: metrics, isReady: false) { verifier in
+                #expect(await becomesTrue(within: .seconds(10)) { it.asked("list") == 1 })
+                clocks.move(wall: .seconds(600))
+                // A verdict looks at the clocks.
+                #expect(await verifier.rejection(try it.token().text) == .stale)
+                clocks.move(wall: .seconds(-600))
+                it.tamper(.nothing)
+                try await verifier.waitUntilReady(within: .seconds(30))
+                #expect(
+                    try metrics.expectCounter("latchkey_verifier_feed_faults_total", [("reason", "clock_jumped")])
+                        .totalValue == 1)
+            }
+        }
+    }
+
     @Test func `a machine that stood still as a whole is stale until it has asked again`() async throws {
         let clocks = MovedClocks()
         try await FakeIssuer.run { it in
