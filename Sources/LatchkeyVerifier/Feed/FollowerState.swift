@@ -136,9 +136,8 @@ struct FollowerState: Sendable {
         switch proof {
         case .nonce:
             if let request, leaptAt ?? .min >= request.sentAt.boot {
-                // Paused while it was applied, as a verdict saw: it is older than the boot clock tells.
-                anchor = nil
-                completeAsOf = nil
+                // Paused while it was applied, as a verdict saw: it is older than the boot clock tells, and no anchor. The
+                // jump stands until there is one.
                 return
             }
             if let request { adopt(Anchor(node: claims.node, request: request, b1: claims.now), claims, now) }

@@ -196,6 +196,14 @@ def test_a_wall_clock_that_is_stepped_back_after_a_pause_does_not_hide_it(world)
     assert world.age == 0 and not world.needs_anchor
 
 
+def test_a_pause_before_the_first_reading_shows_on_the_answer():
+    world = World()
+    request = Request("nonce", *world.now)
+    world.stand_still(60_000)
+    with pytest.raises(BadMessage):
+        world.take(world.message(nonce="nonce"), request)
+
+
 @pytest.mark.parametrize("is_anchored", [True, False])
 def test_a_pause_while_an_answer_is_applied_is_not_forgotten_with_it(is_anchored):
     world = World()

@@ -88,8 +88,8 @@ class Freshness:
     def take(self, message, request, boot, wall):
         """Once a message that `judge` passed, and all before it, are applied."""
         if request is not None and self._jumped_at is not None and self._jumped_at >= request.boot:
-            # Paused while it was applied, as a verdict saw: it is older than the boot clock tells.
-            self.node = self.complete_as_of = None
+            # Paused while it was applied, as a verdict saw: it is older than the boot clock tells, and no anchor. The jump
+            # stands until there is one.
             return
         if request is not None:
             if self._jumped_at is not None:
