@@ -26,10 +26,15 @@ package struct ExpiryTable: Sendable {
         package let mixed: UInt64
         let high: UInt64
 
+        /// Of this process alone, and kept nowhere: a mirror need not be trusted, and one that knew where an id falls could
+        /// send ids that all fall on a table's end, before their signature is checked, and make it grow for ever.
+        private static let (mask, scale, slope) =
+            (UInt64.random(in: 0 ... .max), UInt64.random(in: 0 ... .max) | 1, UInt64.random(in: 0 ... .max) | 1)
+
         package init(_ id: UniqueID) {
             // Ids are random in their lower half; the multiplications are for those that are not (RFC 9562 has more
             // versions than ours), and each step can be undone, so that no two ids share both numbers.
-            var low = id.low &+ id.high &* 0x9e37_79b9_7f4a_7c15
+            var low = (id.low ^ Self.mask) &* Self.scale &+ id.high &* Self.slope
             low ^= low >> 32
             low &*= 0xd6e8_feb8_6659_fd93
             low ^= low >> 29

@@ -30,6 +30,8 @@ final class FakeIssuer: Sendable {
         case replays
         /// Each message comes some time after it was made.
         case late
+        /// Answers come an octet at a time; streams say nothing between their entries, and never fall silent.
+        case drips
         /// There is no stream.
         case noStream
         /// Nor are answers held.
@@ -250,7 +252,22 @@ final class FakeIssuer: Sendable {
         let message = try message(after: seq(after), nonce: query["nonce"].map { String($0) })
         let body = FeedForge.binary(message.members, message.entries, signature: message.signature)
         state.withLock { if $0.recordedList == nil { $0.recordedList = body } }
+        if state.withLock({ $0.tampering == .drips }) { return Self.dripped(body) }
         return Self.answer(body, type: FeedReader.binaryType)
+    }
+
+    /// Whole in the end: who waited for it has a good answer.
+    private static func dripped(_ body: [UInt8]) -> Response {
+        Response(
+            status: .ok, headers: [.contentType: FeedReader.binaryType, .cacheControl: "no-store"],
+            body: ResponseBody { writer in
+                for octet in body.prefix(100) {
+                    try await writer.write(ByteBuffer(bytes: [octet]))
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+                try await writer.write(ByteBuffer(bytes: body.dropFirst(100)))
+                try await writer.finish(nil)
+            })
     }
 
     private func stream(_ request: Request) async throws -> Response {
@@ -268,7 +285,8 @@ final class FakeIssuer: Sendable {
                 var epoch = state.withLock { $0.epoch }
                 var nonce = nonce
                 var heartbeatAt = ContinuousClock.now
-                while !Task.isCancelled {
+                var dripped = 0
+                while !Task.isCancelled, dripped < 500 {
                     let (head, tampering, present, isStale) = state.withLock {
                         ($0.entries.count, $0.tampering, $0.epoch, $0.isStale)
                     }
@@ -278,7 +296,10 @@ final class FakeIssuer: Sendable {
                         try await writer.write(ByteBuffer(string: "event: resync\ndata: {\"reason\":\"history\"}\n\n"))
                         break
                     }
-                    if tampering != .silent, nonce != nil || head > sent || ContinuousClock.now >= heartbeatAt {
+                    if tampering == .drips, head == sent {
+                        dripped += 1
+                        try await writer.write(ByteBuffer(string: ":\n"))
+                    } else if tampering != .silent, nonce != nil || head > sent || ContinuousClock.now >= heartbeatAt {
                         heartbeatAt = ContinuousClock.now + .milliseconds(100)
                         if isStale {
                             try await writer.write(ByteBuffer(string: "event: stale\ndata: {}\n\n"))

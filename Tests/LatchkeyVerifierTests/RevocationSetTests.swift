@@ -104,6 +104,22 @@ import Testing
         #expect(set.count == 0 && set.heldBytes == 0 && !ids.contains(where: set.contains))
     }
 
+    @Test func `nobody can tell which ids fall on the end of a table, and make it grow for ever`() throws {
+        // The mixing without its secret numbers, undone: all these would be 0x00ffffffffffffff, at the end of the first part.
+        let ids = (1...64 as ClosedRange<UInt64>).map { high in
+            var low: UInt64 = 0x00ff_ffff_ffff_ffff &* 0xf1de_83e1_9937_733d
+            low = low ^ low >> 29 ^ low >> 58
+            low &*= 0xcfee_444d_8b59_a89b
+            low ^= low >> 32
+            return UniqueID(high: high, low: low &- high &* 0x9e37_79b9_7f4a_7c15)
+        }
+        // Required first: an insert of the 33rd would not come back.
+        try #require(Set(ids.map { ExpiryTable.Key($0).mixed }).count == ids.count)
+        var set = RevocationSet()
+        for id in ids { set.insert(id, expiresAt: 10) }
+        #expect(set.count == 64 && set.heldBytes < 1 << 20)
+    }
+
     @Test func `a set does as a dictionary does, whatever is done`() {
         var set = RevocationSet()
         var model: [UniqueID: Int64] = [:]

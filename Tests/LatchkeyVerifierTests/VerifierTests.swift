@@ -158,6 +158,38 @@ struct VerifierTests {
         }
     }
 
+    @Test func `a machine that stood still while it asked for the first time asks again, whatever its clocks say then`()
+        async throws
+    {
+        let (clocks, metrics) = (MovedClocks(), TestMetrics())
+        try await FakeIssuer.run { it in
+            it.tamper(.silent)
+            let state = FollowerState(proof: .nonce, limit: Duration.seconds(30).nanoseconds)
+            // Alone: a verifier's gauges would look at the clocks meanwhile.
+            let follower = RevocationFollower(
+                issuer: it.issuer,
+                directory: Directory(
+                    issuer: it.issuer,
+                    discovery: try #require(Endpoint("\(it.issuer)/.well-known/openid-configuration"))),
+                credentials: nil, revocations: FollowedSet(state), clocks: clocks.clocks,
+                metrics: VerifierMetrics(factory: metrics, startedAt: .now()),
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let client = IssuerClient()
+            let running = Task { await follower.run(client) }
+            #expect(await becomesTrue(within: .seconds(10)) { it.asked("list") == 1 })
+            clocks.move(wall: .seconds(600))
+            follower.revocations.observe(clocks.clocks.read())
+            clocks.move(wall: .seconds(-600))
+            it.tamper(.nothing)
+            #expect(await becomesTrue(within: .seconds(30)) { follower.revocations.follower.position != nil })
+            running.cancel()
+            await running.value
+            await client.close()
+            let jumps = try metrics.expectCounter("latchkey_verifier_feed_faults_total", [("reason", "clock_jumped")])
+            #expect(jumps.totalValue == 1)
+        }
+    }
+
     @Test func `a machine that stood still as a whole is stale until it has asked again`() async throws {
         let clocks = MovedClocks()
         try await FakeIssuer.run { it in

@@ -11,7 +11,10 @@ final class FeedReadings: Sendable {
 
     /// Returns after the next reading, and now and then without one: who waits looks whether it is what was waited for, and
     /// how late it is.
-    func next() async {
+    ///
+    /// - Returns: false where no other follows, since the node shuts down: then it returns at once, and who asked again
+    ///   and again would take a thread that others need to end.
+    func next() async -> Bool {
         await withCheckedContinuation { continuation in
             let waits = state.withLock { state in
                 if state.isOpen { state.waiting.append(continuation) }
@@ -19,6 +22,7 @@ final class FeedReadings: Sendable {
             }
             if !waits { continuation.resume() }
         }
+        return state.withLock { $0.isOpen }
     }
 
     func wake() {

@@ -14,8 +14,8 @@ extension RevocationFeed {
         // What is appended from here on is not waited for, or a steady stream of it would hold up every reader.
         let own = list.appendedAt
         while let own, let read = list.position, own.epoch == read.epoch, own.seq > read.seq,
-            BootInstant.now() - begun < Self.mostPatience / 10
-        { await readings.next() }
+            BootInstant.now() - begun < Self.mostPatience / 10, await readings.next()
+        {}
         return try await lists.current(notBehind: own)
     }
 
@@ -48,8 +48,9 @@ extension RevocationFeed {
             guard position.epoch == extract.position.epoch, position.seq > extract.position.seq,
                 extract.claim.asOf < begun
             else { return extract }
-            guard BootInstant.now() - begun < Self.mostPatience else { throw Rejection.unavailable(retryAfter: 1) }
-            await readings.next()
+            guard BootInstant.now() - begun < Self.mostPatience, await readings.next() else {
+                throw Rejection.unavailable(retryAfter: 1)
+            }
         }
     }
 

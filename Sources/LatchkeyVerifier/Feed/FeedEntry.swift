@@ -48,7 +48,10 @@ enum FeedEntry: Sendable, Equatable {
 
     /// Reads `{"jti":"UUID","exp":N}`, the same with `sid`, `{"kid":"KID"}` or `{"lift":"KID"}`.
     init?(_ json: JSONValue) {
-        guard let entry = json.object else { return nil }
+        // Of two names the digest would cover one.
+        guard let entry = json.object, ["jti", "sid", "kid", "lift"].count(where: { entry[$0] != nil }) == 1 else {
+            return nil
+        }
         func key(_ name: String) -> String? {
             entry[name]?.string.flatMap { $0.utf8.count == 43 && $0.utf8.allSatisfy { 0x21...0x7e ~= $0 } ? $0 : nil }
         }

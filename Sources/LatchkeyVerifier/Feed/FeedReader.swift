@@ -6,13 +6,21 @@ struct FeedReader: Sendable {
     let revocations: FollowedSet
     let clocks: Clocks
     let metrics: VerifierMetrics
+    /// How long a stream may say nothing: octets that make up no event say nothing.
+    let silence: Duration
+    /// Within which an answer is here to its end, however slowly it drips.
+    var patience = Duration.seconds(300)
 
     /// One message in its binary form.
     func readMessage(
         _ pieces: IssuerClient.Pieces, answering request: FollowerState.Request
     ) async throws {
         var parser = BinaryMessageParser()
-        for try await piece in pieces { try parser.feed(piece) }
+        let deadline = ContinuousClock.now + patience
+        for try await piece in pieces {
+            guard ContinuousClock.now < deadline else { throw FetchFailure.silent }
+            try parser.feed(piece)
+        }
         let (signature, entries) = try parser.finish()
         try await take(signature, entries, answering: request)
     }
@@ -24,8 +32,11 @@ struct FeedReader: Sendable {
         var parser = EventStreamParser()
         var staged = StagedEntries()
         var request: FollowerState.Request? = first
+        var heardAt = ContinuousClock.now
         for try await piece in pieces {
-            for event in try parser.feed(piece) {
+            let events = try parser.feed(piece)
+            guard !events.isEmpty || ContinuousClock.now - heardAt <= silence else { throw FetchFailure.silent }
+            for event in events {
                 switch try FeedEvent(event) {
                 case .part(let entries):
                     try Self.stage(entries, in: &staged)
@@ -42,6 +53,7 @@ struct FeedReader: Sendable {
                 case .resync: throw FeedFault.resync
                 case .unknown: break
                 }
+                heardAt = .now
             }
             if request == nil, revocations.follower.needsAnchor(clocks.read()) { return }
         }

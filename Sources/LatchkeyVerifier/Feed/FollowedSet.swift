@@ -38,6 +38,9 @@ final class FollowedSet: RevocationLookup {
 
     // MARK: by the follower
 
+    /// A reading of the clocks from which on a pause is to be noticed.
+    func observe(_ now: ClockReading) { state.withLock { $0.follower.observe(now) } }
+
     func forgetPosition() { state.withLock { $0.follower.forgetPosition() } }
 
     /// Takes in a message whose signature and entries were verified; then only its position and its claim.

@@ -72,7 +72,7 @@ struct FollowerState: Sendable {
     private(set) var applied: FeedPosition?
     private var completeAsOf: Int64?
     private var anchor: Anchor?
-    /// The smallest lead of the wall clock over the boot clock since the anchor, in milliseconds.
+    /// The smallest lead of the wall clock over the boot clock since the anchor or the first reading, in milliseconds.
     private var leastLead: Int64?
     /// This boot clock when the wall clock was found to have gained on it since the anchor. Kept until the next anchor: a
     /// wall clock that is stepped back after a pause would hide it.
@@ -135,6 +135,11 @@ struct FollowerState: Sendable {
         let instant: Int64
         switch proof {
         case .nonce:
+            if let request, leaptAt ?? .min >= request.sentAt.boot {
+                // Paused while it was applied, as a verdict saw: it is older than the boot clock tells, and no anchor. The
+                // jump stands until there is one.
+                return
+            }
             if let request { adopt(Anchor(node: claims.node, request: request, b1: claims.now), claims, now) }
             guard let anchor else { return }
             instant = min(Self.instant(claims.asOf, by: anchor), now.boot)
@@ -198,7 +203,11 @@ struct FollowerState: Sendable {
 
     /// Called at every reading, so that no step back hides a pause before or after it.
     mutating func observe(_ now: ClockReading) {
-        guard let leastLead else { return }
+        guard let leastLead else {
+            // Before the first anchor, too, a step back after a pause would hide it.
+            self.leastLead = now.lead
+            return
+        }
         if now.lead - leastLead > Self.largestGain {
             leaptAt = now.boot
             self.leastLead = now.lead

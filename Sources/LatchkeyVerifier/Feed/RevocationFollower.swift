@@ -72,7 +72,7 @@ struct RevocationFollower: Sendable {
         let directions = try await directory.directions(client)
         let reader = FeedReader(
             verifier: FeedVerifier(issuer: issuer, keys: directions.feedKeys), revocations: revocations, clocks: clocks,
-            metrics: metrics)
+            metrics: metrics, silence: longestSilence)
         if isMirrored {
             // Whoever mirrors it answers nobody in particular.
             return try await poll(directions.revocations, reader, client, parameters: [], position: nil)
@@ -134,7 +134,9 @@ struct RevocationFollower: Sendable {
 
     /// The clocks are read before anything is sent: what comes back was made after.
     private func newRequest() -> FollowerState.Request {
-        FollowerState.Request(nonce: Base64URL.encode(SecureRandom.bytes(16)), sentAt: clocks.read())
+        let now = clocks.read()
+        revocations.observe(now)
+        return FollowerState.Request(nonce: Base64URL.encode(SecureRandom.bytes(16)), sentAt: now)
     }
 
     /// What an error asks for, beyond connecting again.

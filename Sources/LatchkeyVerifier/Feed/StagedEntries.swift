@@ -11,6 +11,8 @@ struct StagedEntries {
 
     /// A message beyond this is refused: some 700 MB on the wire.
     static let maximumCount = 1 << 25
+    /// The same for what it says of keys, which are compared one by one.
+    static let maximumKeyCount = 1 << 16
 
     private(set) var count = 0
     /// In the order of the list: a key may be revoked and lifted in one message.
@@ -30,9 +32,14 @@ struct StagedEntries {
             // What cannot be told in 32 bits is kept for ever.
             few.append((id, expiresAt == .max ? .max : Int64(expiresAt)))
             if few.count == Self.fewLimit { moveFew() }
-        case .key(let name): keys.append(.revoked(name))
-        case .lift(let name): keys.append(.lifted(name))
+        case .key(let name): try append(.revoked(name))
+        case .lift(let name): try append(.lifted(name))
         }
+    }
+
+    private mutating func append(_ change: KeyChange) throws(FeedFault) {
+        guard keys.count < Self.maximumKeyCount else { throw .tooLarge }
+        keys.append(change)
     }
 
     /// - Parameter octets: the binary form of entries that are appended.

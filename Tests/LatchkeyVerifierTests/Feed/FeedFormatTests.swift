@@ -68,6 +68,8 @@ import Testing
             "1", "{}", "[]", #"{"jti":"\#(epoch)"}"#, #"{"exp":1}"#, #"{"jti":"\#(epoch)","exp":-1}"#,
             #"{"jti":"\#(epoch)","exp":"1"}"#, #"{"jti":"\#(epoch)","exp":1.5}"#, #"{"jti":1,"exp":1}"#,
             #"{"jti":"017F22E2-79B0-7CC3-98C4-DC0C0C07398F","exp":1}"#, #"{"kid":"short"}"#, #"{"kid":null}"#,
+            #"{"jti":"\#(epoch)","sid":"\#(epoch)","exp":1}"#, #"{"jti":"\#(epoch)","exp":1,"kid":null}"#,
+            #"{"kid":"\#(kid)","lift":"\#(kid)"}"#, #"{"sid":"","kid":"\#(kid)"}"#,
             #"{"lift":"\#(kid)x"}"#, #"{"kid":"\#(String(repeating: "é", count: 21))x"}"#,
         ])
     func noEntries(json: String) throws {
@@ -156,6 +158,19 @@ import Testing
         }
         var fourth = BinaryMessageParser()
         #expect(throws: FeedFault.malformed) { try fourth.feed(Array("LKR2".utf8) + [0, 0, 0, 0]) }
+    }
+
+    @Test func `a message says only so much of keys, which are compared one by one`() throws {
+        var staged = StagedEntries()
+        for _ in 0..<32_768 {
+            try staged.append(.key(Self.kid))
+            try staged.append(.lift(Self.kid))
+        }
+        try staged.append(.id(.token, .random(), expiresAt: 10))
+        #expect(throws: FeedFault.tooLarge) { try staged.append(.key(Self.kid)) }
+        #expect(throws: FeedFault.tooLarge) { try staged.append(.lift(Self.kid)) }
+        try staged.append(.id(.token, .random(), expiresAt: 10))
+        #expect(staged.keys.count == 65_536)
     }
 
     @Test func `only the feed's own key, type and issuer make a signature`() throws {

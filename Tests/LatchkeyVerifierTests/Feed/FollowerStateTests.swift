@@ -252,6 +252,47 @@ private struct World {
         #expect(world.isFresh && world.age == 220)
     }
 
+    @Test(
+        "a pause while an answer is applied, which a verdict saw, is not forgotten with it", arguments: [true, false])
+    func pausedWhileApplied(isAnchored: Bool) throws {
+        var world = World()
+        if isAnchored { try world.anchor() }
+        world.state.observe(world.now)
+        let request = FollowerState.Request(nonce: "n2", sentAt: world.now)
+        let claims = try world.message(nonce: "n2")
+        _ = try world.state.judge(claims, answering: request, at: world.now)
+        world.time += Self.hour
+        world.followerBoot -= Self.hour
+        world.state.observe(world.now)
+        world.followerWall -= Self.hour
+        world.state.didApply(claims, answering: request, at: world.now)
+        #expect(world.state.freshness(world.now) == .stale(age: nil) && world.state.needsAnchor(world.now))
+        let later = try world.message(after: 0)
+        #expect(throws: FeedFault.clockJumped) { try world.state.judge(later, answering: nil, at: world.now) }
+        // A list of a node that is behind is as old as it says: what was complete before is forgotten.
+        world.time += 1
+        let next = FollowerState.Request(nonce: "n3", sentAt: world.now)
+        try world.take(try world.message(age: 8000, after: 0, nonce: "n3"), answering: next)
+        #expect(world.age == 8008 && !world.isFresh)
+        try world.anchor(nonce: "n4")
+        #expect(world.isFresh)
+    }
+
+    @Test func `a pause before the first anchor is not hidden by a wall clock that is stepped back`() throws {
+        var world = World()
+        world.state.observe(world.now)
+        let request = FollowerState.Request(nonce: "n", sentAt: world.now)
+        let claims = try world.message(nonce: "n")
+        world.time += 60_000
+        world.followerBoot -= 60_000
+        world.state.observe(world.now)
+        world.followerWall -= 60_000
+        #expect(throws: FeedFault.clockJumped) { try world.take(claims, answering: request) }
+        world.time += 1
+        try world.anchor(nonce: "n2")
+        #expect(world.isFresh)
+    }
+
     @Test func `what was complete before a pause is not believed after it`() throws {
         var world = World()
         try world.anchor()

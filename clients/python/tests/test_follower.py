@@ -171,6 +171,26 @@ def test_a_clock_that_jumps_asks_for_a_new_anchor_at_once(node, follow, clocks):
     assert node.count(STREAM) == 2
 
 
+def test_a_pause_while_the_first_answer_is_awaited_is_not_hidden_by_a_wall_clock_that_is_stepped_back(
+        node, follow, clocks):
+    may_answer = threading.Event()
+
+    def stream(call):
+        if node.count(STREAM) == 1:
+            may_answer.wait(20)
+        good_stream(call)
+
+    node.answers[STREAM] = stream
+    follower = follow()
+    assert becomes(lambda: node.count(STREAM) == 1)
+    clocks.wall_moved += 600_000
+    assert follower.is_stale
+    clocks.wall_moved -= 600_000
+    may_answer.set()
+    assert becomes(lambda: not follower.is_stale)
+    assert node.count(STREAM) == 2
+
+
 def test_a_node_that_is_stale_is_left_once_the_limit_is_reached(node, follow, clocks):
     def stream(call):
         if node.count(STREAM) > 1:
@@ -187,6 +207,20 @@ def test_a_node_that_is_stale_is_left_once_the_limit_is_reached(node, follow, cl
     assert node.count(STREAM) == 1, "not before"
     clocks.advance(5_001)
     assert becomes(lambda: node.count(STREAM) > 1 and not follower.is_stale, 10)
+
+
+def test_a_node_that_is_stale_is_left_long_before_a_new_anchor_is_due(node, follow, clocks):
+    def stream(call):
+        if node.count(STREAM) > 1:
+            return good_stream(call)
+        call.stream(age=59_000)
+        while not node.has_ended:
+            call.event("stale", {"node": "n", "now": 1})
+            time.sleep(0.05)
+
+    node.answers[STREAM] = stream
+    follower = follow(stale_after=60)
+    assert becomes(lambda: node.count(STREAM) > 1 and not follower.is_stale, 20)
 
 
 def test_a_stream_whose_claims_all_look_old_is_left(node, follow, clocks):
@@ -216,6 +250,53 @@ def test_a_stream_that_drips_and_says_nothing_is_left(node, follow, clocks):
     assert becomes(lambda: not follower.is_stale, 10)
     clocks.advance(10_001)
     assert becomes(lambda: node.count(STREAM) > 1, 10)
+
+
+@pytest.mark.parametrize("piece, after", [(b" ", 300_001), (b" " * (1 << 16), 0)], ids=["slow", "long"])
+def test_an_answer_without_end_is_given_up(node, follow, clocks, monkeypatch, piece, after):
+    monkeypatch.setattr(module.random, "uniform", lambda least, most: 0.01)
+    monkeypatch.setattr(module, "LONGEST_ANSWER", 1 << 20)
+
+    def answer(call):
+        if node.count(LIST) > 1:
+            return call.answer(call.message(1, nonce=call.query["nonce"]))
+        call.answer()
+        while not node.has_ended:
+            call.wfile.write(piece)
+            time.sleep(0.02)
+
+    node.answers[STREAM] = lambda call: call.answer(status=404)
+    node.answers[LIST] = answer
+    follower = follow(stale_after=3600)
+    assert becomes(lambda: node.count(LIST) == 1, 10)
+    clocks.advance(after)
+    assert becomes(lambda: node.count(LIST) > 1 and not follower.is_stale, 10)
+
+
+def test_a_poll_that_does_not_go_on_where_the_follower_stands_asks_for_the_whole_list(node, follow, monkeypatch):
+    monkeypatch.setattr(module.random, "uniform", lambda least, most: 0.01)
+    node.answers[STREAM] = lambda call: call.answer(status=404)
+    node.answers[LIST] = lambda call: call.answer(
+        call.message(9, after=5, nonce=call.query["nonce"]) if "after" in call.query
+        else call.message(1, nonce=call.query["nonce"]))
+    follow()
+    assert becomes(lambda: [path for _, path, query in list(node.asked) if path == LIST and "after" not in query][1:], 10)
+
+
+def test_the_parts_of_a_stream_that_broke_do_not_count_with_the_next(node, follow, monkeypatch):
+    monkeypatch.setattr(module.random, "uniform", lambda least, most: 0.01)
+
+    def stream(call):
+        if node.count(STREAM) > 1:
+            return good_stream(call)
+        call.stream()
+        call.event("revoked", {"entries": [{"jti": jti(1), "exp": 9_999_999_999}]})
+
+    node.answers[STREAM] = stream
+    follow()
+    assert becomes(lambda: node.count(STREAM) == 2, 10)
+    time.sleep(0.5)
+    assert node.count(STREAM) == 2, "its first message was believed"
 
 
 def test_the_log_is_told_once_of_each_reason_and_of_no_secret(node, follow, caplog, monkeypatch):

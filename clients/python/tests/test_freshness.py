@@ -196,6 +196,48 @@ def test_a_wall_clock_that_is_stepped_back_after_a_pause_does_not_hide_it(world)
     assert world.age == 0 and not world.needs_anchor
 
 
+def test_a_pause_before_the_first_reading_shows_on_the_answer():
+    world = World()
+    request = Request("nonce", *world.now)
+    world.stand_still(60_000)
+    with pytest.raises(BadMessage):
+        world.take(world.message(nonce="nonce"), request)
+
+
+@pytest.mark.parametrize("is_anchored", [True, False])
+def test_a_pause_while_an_answer_is_applied_is_not_forgotten_with_it(is_anchored):
+    world = World()
+    if is_anchored:
+        world.anchor()
+    request = world.ask()
+    answer = world.message(nonce="nonce")
+    world.freshness.judge(answer, request, *world.now)
+    world.stand_still(HOUR)
+    assert world.age is None, "a verdict sees it"
+    world.wall -= HOUR
+    world.freshness.take(answer, request, *world.now)
+    assert world.age is None and world.needs_anchor
+    with pytest.raises(BadMessage):
+        world.take(world.message())
+    world.anchor(age=8_000)
+    assert world.age == 8_000, "what was complete before is forgotten"
+    world.anchor()
+    assert world.age == 0 and not world.needs_anchor
+
+
+def test_a_pause_before_the_first_anchor_is_not_hidden_by_a_wall_clock_that_is_stepped_back():
+    world = World()
+    request = world.ask()
+    answer = world.message(nonce="nonce")
+    world.stand_still(60_000)
+    assert world.age is None
+    world.wall -= 60_000
+    with pytest.raises(BadMessage):
+        world.take(answer, request)
+    world.anchor()
+    assert world.age == 0
+
+
 def test_a_pause_that_no_clock_of_ours_knows_of_shows_on_the_nodes(world):
     request = world.ask()
     world.stand_still(HOUR, wall_knows=False)

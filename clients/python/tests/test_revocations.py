@@ -112,6 +112,13 @@ def test_the_later_of_two_expiries_counts(list_of_two):
     assert not list_of_two.holds({"jti": jti(1)}, "other")
 
 
+@pytest.mark.parametrize("expiries", [[100, 500], [500, 100]])
+def test_the_later_of_two_expiries_in_one_message_counts(list_of_two, expiries):
+    list_of_two.apply(message(4, [{"jti": jti(7), "exp": expiry} for expiry in expiries], after=2))
+    list_of_two.remove_expired(499)
+    assert list_of_two.holds({"jti": jti(7)}, "other")
+
+
 def test_what_never_expires_is_never_forgotten(list_of_two):
     list_of_two.apply(message(3, [{"jti": jti(5), "exp": 0xFFFFFFFF}], after=2))
     list_of_two.remove_expired(1 << 40)

@@ -104,6 +104,23 @@ def test_claims_that_are_none_are_refused(claims):
         verifier(Held()).verify(token(**claims))
 
 
+@pytest.mark.parametrize("header", [
+    {"typ": "JWT"}, {"typ": "at+jwtx"}, {"typ": "statuslist+jwt"}, {"typ": None}, {"crit": []},
+    {"crit": ["b64"], "b64": True},
+])
+def test_a_header_of_another_kind_of_token_is_refused(header):
+    headers = {"typ": "at+jwt", "kid": "k", **header}
+    with pytest.raises(InvalidToken):
+        verifier(Held()).verify(jwt.encode(jwt.decode(token(), options={"verify_signature": False}), KEY, "EdDSA", headers))
+
+
+def test_a_token_without_end_is_not_read():
+    long = token(sub="u" * 13_000)
+    assert len(long) > 16_384
+    with pytest.raises(InvalidToken):
+        verifier(Held()).verify(long)
+
+
 def test_a_header_that_nests_deeply_is_no_token():
     header = jwt.utils.base64url_encode(b"[" * 8_000).decode()
     with pytest.raises(InvalidToken):

@@ -47,7 +47,8 @@ class Freshness:
         self.limit = limit
         self.node = self.complete_as_of = None
         self._r0 = self._b1 = None
-        # The least lead of the wall clock over the boot clock since the anchor: a step back must not hide a pause.
+        # The least lead of the wall clock over the boot clock since the anchor, or the first reading: a step back must not
+        # hide a pause.
         self._least_lead = self._jumped_at = None
         # The database's clock, and our boot clock when it had certainly been passed.
         self._database, self._forgotten_up_to = None, 0
@@ -55,7 +56,7 @@ class Freshness:
     def observe(self, boot, wall):
         """At every reading. A wall clock that gained on the boot clock: stepped, or the machine was paused as a whole."""
         if self._least_lead is None:
-            return
+            self._least_lead = wall - boot  # Before the first anchor, too, a step back would hide a pause.
         if wall - boot - self._least_lead > LARGEST_GAIN:
             self._jumped_at, self._least_lead = boot, wall - boot
         self._least_lead = min(self._least_lead, wall - boot)
@@ -86,6 +87,10 @@ class Freshness:
 
     def take(self, message, request, boot, wall):
         """Once a message that `judge` passed, and all before it, are applied."""
+        if request is not None and self._jumped_at is not None and self._jumped_at >= request.boot:
+            # Paused while it was applied, as a verdict saw: it is older than the boot clock tells, and no anchor. The jump
+            # stands until there is one.
+            return
         if request is not None:
             if self._jumped_at is not None:
                 # What was complete before a pause may be older than it looks.
