@@ -3,6 +3,7 @@ import Foundation
 import JOSE
 import LatchkeyTesting
 import Postgres
+import Synchronization
 import Testing
 
 @testable import Latchkey

@@ -115,20 +115,18 @@ struct TokenRevocationTests {
                     logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
                 defer { late.close() }
                 try await it.database.query("UPDATE signing_keys SET kid = reverse(kid)")
-                let read: Result<Void, any Error>
-                do { read = .success(try await late.readOnce()) } catch { read = .failure(error) }
+                try await late.readOnce()
                 try await it.database.query("UPDATE signing_keys SET kid = reverse(kid)")
-                try read.get()
                 try await body(late)
             }
-            try await expectUnread { late in
+            try await expectUnread { late async throws in
                 let position = try await late.tokens.revoke(
                     tokens.access, of: nil, reason: nil, origin: Origin(actor: "test"))
                 #expect(position?.seq == 1)
                 #expect(try await it.listed(tokens.tokenID) == 1)
                 #expect(try await becomesTrue { try await it.node.admits(tokens) == false })
             }
-            try await expectUnread { late in
+            try await expectUnread { late async throws in
                 late.database.shutDown()
                 await #expect(throws: PostgresError.self) {
                     try await late.tokens.revoke(others.access, of: nil, reason: nil, origin: Origin(actor: "test"))

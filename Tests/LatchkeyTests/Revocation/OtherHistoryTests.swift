@@ -2,6 +2,7 @@ import JOSE
 import LatchkeyTesting
 import Logging
 import Postgres
+import Synchronization
 import Testing
 
 @testable import Latchkey

@@ -162,7 +162,7 @@ struct StatusIndicesTests {
             func lists() async throws -> [Int64] {
                 try await database.query(open).rows.map { row in try row.decode("list") }
             }
-            func list(_ id: UniqueID) throws -> Int64 { Int64(try Self.place(id).list.number) }
+            @Sendable func list(_ id: UniqueID) throws -> Int64 { Int64(try Self.place(id).list.number) }
             let old = try await lists()
             #expect(try await list(it.node.newUser("alice").sid) == old[0])
             #expect(try await list(installation.indices.epoch()) == old[1])
