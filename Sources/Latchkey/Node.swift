@@ -23,16 +23,17 @@ package struct Node: Service {
         self.onReady = onReady
         let (ring, feed) = (installation.ring, installation.feed)
         let (masterKeys, logger) = (installation.masterKeyRing, installation.logger)
+        let indices = installation.indices
         tick = NodeTick(
             installation.revocations, node: installation.node, version: Self.version,
             masterKeys: { masterKeys.keys.versions }, settings: installation.settings.inForce,
-            logger: logger
-        ) { reading in
-            feed.listWasRead()
-            await masterKeys.follow(reading)
-            await feed.key.follow(reading, logger: logger)
-            await ring.follow(reading)
-        }
+            logger: logger,
+            onReading: { reading in
+                indices.follow(reading)
+                await masterKeys.follow(reading)
+                await feed.key.follow(reading, logger: logger)
+                await ring.follow(reading)
+            }, onRead: { feed.listWasRead() })
     }
 
     /// Why a node does not start.

@@ -20,8 +20,11 @@ package final class Lease: @unchecked Sendable {
     }
 
     /// Statements in one send, with one sync. After a commit that was warned of, the outcome is unknown.
-    package func batch(_ queries: [Query], commits: Commits) async throws(PostgresError) -> [ResultSet] {
-        try await run(queries, script: nil, commits: commits, .heeded)
+    /// - Parameter timeout: nanoseconds from now; nil: the lease's end.
+    package func batch(
+        _ queries: [Query], commits: Commits, timeout: Int64? = nil
+    ) async throws(PostgresError) -> [ResultSet] {
+        try await run(queries, script: nil, commits: commits, timeout: timeout, .heeded)
     }
 
     /// A text of several statements (a migration).
@@ -36,9 +39,10 @@ package final class Lease: @unchecked Sendable {
     }
 
     private func run(
-        _ queries: [Query], script: String?, commits: Commits, _ cancellation: Cancellation
+        _ queries: [Query], script: String?, commits: Commits, timeout: Int64? = nil, _ cancellation: Cancellation
     ) async throws(PostgresError) -> [ResultSet] {
-        try await reactor.answer(cancellation) { [self] core, reply in
+        let deadline = timeout.map { monotonicNow() + $0 } ?? deadline
+        return try await reactor.answer(cancellation) { [self] core, reply in
             // Lost since the last statement, or late: this one is not sent, and its fate is known.
             guard connection.isIdle else { return reply.answer(.failure(.unavailable(.cannotConnect))) }
             guard monotonicNow() < deadline else { return reply.answer(.failure(.unavailable(.leaseTimedOut))) }

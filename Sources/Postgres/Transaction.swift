@@ -46,14 +46,17 @@ package final class Transaction: Sendable {
     }
 
     /// Sends `queries` and COMMIT in one go and returns their results once it is committed.
+    /// - Parameter timeout: nanoseconds from now, where that takes longer than a transaction may; nil: its own.
     @discardableResult
-    package func commit(_ queries: [Query] = []) async throws(PostgresError) -> [ResultSet] {
+    package func commit(
+        _ queries: [Query] = [], timeout: Int64? = nil
+    ) async throws(PostgresError) -> [ResultSet] {
         var all = queries + ["COMMIT"]
         if try begins() { all.insert("BEGIN", at: 0) }
         state.withLock { $0 = .ended }
         let results: [ResultSet]
         do {
-            results = try await lease.batch(all, commits: .yes)
+            results = try await lease.batch(all, commits: .yes, timeout: timeout)
         } catch {
             if case .refused = error { state.withLock { $0 = .aborted } }
             throw error

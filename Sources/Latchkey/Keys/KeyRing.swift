@@ -58,6 +58,8 @@ package final class KeyRing: Sendable {
         var history = 0
         /// The snapshot was the database's at this instant.
         var confirmedAt: BootInstant?
+        /// When it was read last for a token of an unknown key.
+        var askedAt: BootInstant?
         var inForce: SettingsInForce?
         var opened: [String: PrivateKey] = [:]
         /// What a client wanted and no key is there for.
@@ -134,6 +136,27 @@ package final class KeyRing: Sendable {
         }
         if !isCurrent { try await load(on: pulse, of: history) }
     }
+
+    /// Returns once the snapshot is as of an instant behind the call: of a key that it does not hold then, no token was out.
+    /// A tick's reading will do, and of all who call one a second reads by itself: forged `kid`s cost no more.
+    ///
+    /// - Throws: where it could not be read.
+    package func readAgain() async throws {
+        let called = BootInstant.now()
+        while state.withLock({ $0.confirmedAt.map { $0 < called } ?? true }) {
+            let isFirst = state.withLock { state in
+                let now = BootInstant.now()
+                guard state.askedAt.map({ now - $0 >= Self.pause }) ?? true else { return false }
+                state.askedAt = now
+                return true
+            }
+            if isFirst { return try await load(on: database) }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    /// Nanoseconds.
+    private static let pause: Int64 = 1_000_000_000
 
     /// - Parameter history: nil: that of the snapshot that is there.
     private func load(on database: Database, of history: Int? = nil) async throws(PostgresError) {

@@ -5,7 +5,8 @@ package import Postgres
 /// What follows where commits were lost (rule "refresh", *Lost history*): a restored backup, or a failover that did not have
 /// them, would make void tokens live again, ended sessions alive, a compromised key current. In one transaction under the
 /// ring's lock: the fence rises, so that no refresh token from before is taken; every key that may have signed there is
-/// compromised and stands on the list, another signs; the list begins a new epoch.
+/// compromised and stands on the list, another signs; status lists begin anew, for bits may be out of which the database
+/// knows nothing; the list begins a new epoch.
 package struct LostHistory: Sendable {
     private let database: Database
     private let signingKeys: SigningKeys
@@ -128,7 +129,8 @@ package struct LostHistory: Sendable {
             + loss.unknown.map { .keyCompromised(kid: $0, next: nil, reason: reason) }
         // The head of the list is locked last.
         let results = try await transaction.commit(
-            events.map { $0.row(origin) } + [SigningKeySQL.raiseVersionBeyondLoss, RevocationSQL.beginEpoch]
+            events.map { $0.row(origin) } + [StatusIndexSQL.closeAll, StatusIndexSQL.beginAll]
+                + [SigningKeySQL.raiseVersionBeyondLoss, RevocationSQL.beginEpoch]
                 + kids.map { RevocationSQL.append(.kid, keyID: $0) } + [RevocationSQL.epoch])
         return Outcome(
             fence: fence, kids: kids, signsNext: takeovers.map(\.kid),

@@ -20,7 +20,7 @@ package struct TokenRevocation: Sendable {
 
     /// Returns once the token is refused on this node and the list holds it durably.
     /// - Parameter client: only where the token was issued to this one (RFC 7009 §2.1); nil: to anybody.
-    /// - Throws: `Rejection.tokenOfAnotherClient`.
+    /// - Throws: `Rejection.tokenOfAnotherClient`; `PostgresError` also where a key that is not known could not be looked for.
     /// - Returns: the list's position; nil where there was nothing to revoke: not our token, or expired (RFC 7009 §2.2).
     package func revoke(
         _ text: String, of client: String?, reason: String?, origin: Origin
@@ -30,7 +30,7 @@ package struct TokenRevocation: Sendable {
         }
         let token: AccessToken
         do {
-            token = try judge.recognise(text)
+            token = try await judge.recognise(text)
         } catch is TokenRejection {
             return nil
         }

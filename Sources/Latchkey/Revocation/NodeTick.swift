@@ -16,14 +16,18 @@ package struct NodeTick: Service {
     private let settings: SettingsInForce
     private let logger: Logger
     private let onReading: @Sendable (RevocationList.Reading) async -> Void
+    private let onRead: @Sendable () -> Void
 
     /// - Parameters:
     ///   - masterKeys: the versions that this node holds, asked at every tick.
     ///   - settings: this node's own, by which it serves.
-    ///   - onReading: what follows the list's tick: the key ring.
+    ///   - onReading: what follows the list's tick: the key ring. A node that claims to know every revocation knows the keys
+    ///     of its tokens, too.
+    ///   - onRead: what tells of the list, once it is claimed: the feed.
     package init(
         _ list: RevocationList, node: UniqueID, version: String, masterKeys: @escaping @Sendable () -> [Int16],
-        settings: SettingsInForce, logger: Logger, onReading: @escaping @Sendable (RevocationList.Reading) async -> Void
+        settings: SettingsInForce, logger: Logger,
+        onReading: @escaping @Sendable (RevocationList.Reading) async -> Void, onRead: @escaping @Sendable () -> Void
     ) {
         self.list = list
         self.version = version
@@ -31,6 +35,7 @@ package struct NodeTick: Service {
         self.settings = settings
         self.logger = logger
         self.onReading = onReading
+        self.onRead = onRead
         self.node = node
     }
 
@@ -44,6 +49,7 @@ package struct NodeTick: Service {
         let reading = try await list.read(on: list.pulse, behind: row)
         // At a start, and for a node that slept while others narrowed the row.
         if !reading.inForce.covers(settings) { try await list.widen(by: settings) }
+        await follow(reading)
         let age = list.age
         list.claim(completeAsOf: begun, by: reading)
         if let age, age >= RevocationList.staleAfter {
@@ -52,7 +58,7 @@ package struct NodeTick: Service {
                 "the tick fell behind: this node could not judge or mint", metadata: ["seconds": "\(Double(age) / 1e9)"]
             )
         }
-        await follow(reading)
+        onRead()
     }
 
     /// The node's own row, as it stands now.
@@ -120,7 +126,9 @@ package struct NodeTick: Service {
         for await _ in list.database.notifications(on: "latchkey_revocations") {
             if Task.isCancelled { return }
             // A failure shows in the next tick.
-            if let reading = try? await list.read(on: list.pulse) { await follow(reading) }
+            guard let reading = try? await list.read(on: list.pulse) else { continue }
+            await follow(reading)
+            onRead()
         }
     }
 }

@@ -55,13 +55,16 @@ extension RevocationList {
         on database: Database, behind proof: Query? = nil, attempt: Int = 1
     ) async throws(PostgresError) -> Reading {
         guard attempt <= Self.mostHistories else { throw .unavailable(.unsettled) }
-        let (known, history) = state.withLock { ($0.position, $0.history) }
+        let (known, standing, proven, history) = state.withLock {
+            ($0.position, $0.standing, $0.proven, $0.history)
+        }
         let (begun, results) = try await database.lease { lease throws(PostgresError) in
             if let proof { try await lease.query(proof) }
             let begun = BootInstant.now()
             let results = try await lease.batch(
                 [
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.head(known: known?.seq),
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                    RevocationSQL.head(known: known?.seq, proven: proven?.position.seq),
                     RevocationSQL.entries(after: known?.seq ?? 0, limit: Self.page),
                     RevocationSQL.keyEntries(after: known?.seq ?? 0), "COMMIT",
                 ], commits: .no)
@@ -71,9 +74,11 @@ extension RevocationList {
         guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
         let head = try results[1].one()
         let position = try FeedPosition(head)
-        let continuity = try self.continuity(of: known, with: position, head)
+        let server = try KnownHistory.Answer(head)
+        let here = Standing(position: position, server: server.present, wal: try head.decode("wal"))
         let inForce = try SettingsInForce(head)
-        switch try decide(head, continuity, failover: inForce.failover) {
+        let continuity = continuity(of: proven, with: here, try head.decodeIfPresent("proven_digest"))
+        switch try decide(server, head, continuity, failover: inForce.failover) {
         case .same: break
         case .adopt:
             try await database.query(RevocationSQL.adoptHistory)
@@ -84,7 +89,9 @@ extension RevocationList {
             reading.history = .begun
             return reading
         }
-        if continuity == .broken {
+        // A commit that was seen and never proved may be gone, and its like is no loss: the list is another one all the same.
+        let goesOn = self.continuity(of: known, with: position, try head.decodeIfPresent("known_digest")) == .continued
+        if continuity == .broken || !goesOn {
             forget(history)
             var reading = try await read(on: database, behind: proof, attempt: attempt + 1)
             if reading.history == .continued { reading.history = .another }
@@ -106,7 +113,9 @@ extension RevocationList {
             begun: begun, keyRingVersion: try head.decode("ring"), fence: try head.decode("fence"), inForce: inForce,
             step: clock.take(sample, settling: inForce.settling), history: .continued, sample: sample,
             number: history)
-        guard move(to: position, of: history) else {
+        // What was read before the proof is older than it. (Of a log that crashed before it was written out, less.)
+        let isProven = proof != nil && standing.map { $0.wal <= here.wal } ?? false
+        guard move(to: here, proving: isProven ? standing : nil, of: history) else {
             return try await read(on: database, behind: proof, attempt: attempt + 1)
         }
         return reading
@@ -114,9 +123,8 @@ extension RevocationList {
 
     /// Whose history the head is of. Where nothing has to be done about it, this process goes by it from now on.
     private func decide(
-        _ head: ResultSet.Row, _ continuity: HistoryIdentity.Continuity, failover: String
+        _ server: KnownHistory.Answer, _ head: ResultSet.Row, _ continuity: HistoryIdentity.Continuity, failover: String
     ) throws(PostgresError) -> HistoryIdentity.Decision {
-        let server = try KnownHistory.Answer(head)
         // Asked before it was left behind.
         guard !history.isStale(server) else { throw .unavailable(.unsettled) }
         let standbys: String = try head.decode("standbys")
@@ -135,17 +143,28 @@ extension RevocationList {
     /// Another epoch, or a head behind what was read: another history. Its list is read from the start; what stands in
     /// the set stays, since an id too many refuses a token and one too few accepts it.
     /// A standby that took over without the last commits may have grown past our position meanwhile: its digest tells.
+    /// - Parameter digest: what the list's was at `known`, as its database says now.
     private func continuity(
-        of known: FeedPosition?, with position: FeedPosition, _ head: ResultSet.Row
-    ) throws(PostgresError) -> HistoryIdentity.Continuity {
+        of known: FeedPosition?, with position: FeedPosition, _ digest: Bytes?
+    ) -> HistoryIdentity.Continuity {
         guard let known else { return .continued }
         guard known.epoch == position.epoch else { return .broken }
         guard known.seq <= position.seq else { return .lost }
         // (Behind the beginning of an epoch nothing can have been another, and no batch tells its digest.)
         if known.seq == 0 { return .continued }
         // Batches keep a day: a node that slept longer knows nothing.
-        guard let digest = try head.decodeIfPresent("known_digest", as: Bytes.self) else { return .broken }
+        guard let digest else { return .broken }
         return known.has(digest) ? .continued : .lost
+    }
+
+    /// The same by all that was proved. A data folder that was set back while nothing was revoked has the same list, and a
+    /// shorter log: a crash takes nothing from it that was written out.
+    private func continuity(
+        of proven: Standing?, with here: Standing, _ digest: Bytes?
+    ) -> HistoryIdentity.Continuity {
+        let list = continuity(of: proven?.position, with: here.position, digest)
+        guard list == .continued, let proven, proven.server == here.server, here.wal < proven.wal else { return list }
+        return .lost
     }
 
     /// - Parameter history: who has met another one meanwhile has forgotten already.
@@ -155,6 +174,8 @@ extension RevocationList {
             otherHistories.add()
             state.history += 1
             state.position = nil
+            state.standing = nil
+            state.proven = nil
             state.appendedAt = nil
             state.recent = []
             state.ids.beginHistory()
@@ -181,9 +202,11 @@ extension RevocationList {
     }
 
     /// Two readings may run at once (a tick and a notification): the position never goes back.
+    /// - Parameter proven: what a commit of this node's own has gone behind.
     /// - Returns: false where another history was met since the reading began.
-    private func move(to position: FeedPosition, of history: Int) -> Bool {
-        state.withLock { state in
+    private func move(to here: Standing, proving proven: Standing?, of history: Int) -> Bool {
+        let position = here.position
+        return state.withLock { state in
             guard state.history == history, state.position.map({ $0.epoch == position.epoch }) ?? true else {
                 return false
             }
@@ -192,6 +215,8 @@ extension RevocationList {
                 state.recent.append(position)
                 if state.recent.count > Self.recentPositions { state.recent.removeFirst() }
             }
+            state.standing = here
+            if let proven { state.proven = proven }
             return true
         }
     }

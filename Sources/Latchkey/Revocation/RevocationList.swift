@@ -15,11 +15,24 @@ package final class RevocationList: RevocationLookup {
         package let time: Instant
     }
 
+    /// How far a reading found the list and its server.
+    struct Standing: Sendable {
+        let position: FeedPosition
+        let server: HistoryIdentity
+        /// Bytes of the server's write-ahead log: it never has fewer, unless its data folder was set back.
+        let wal: Int64
+    }
+
     struct State {
         var ids = RevokedIDs()
         /// Of keys alone.
         var keys = RevocationSet()
         var position: FeedPosition?
+        /// What the last reading showed.
+        var standing: Standing?
+        /// The last that a later commit of this node's own went behind. Of what was read without one a failover may know
+        /// nothing: that is no lost history, for nobody was told of it.
+        var proven: Standing?
         var claim: Claim?
         var latestKeyEntries = LatestKeyEntries()
         /// How many other histories of the list were met.

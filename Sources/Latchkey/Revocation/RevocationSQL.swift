@@ -65,13 +65,17 @@ package enum RevocationSQL {
         """
     }
 
-    /// - Parameter known: where the reader stands; `known_digest` is what this database's history says of that point.
-    static func head(known: Int64?) -> Query {
+    /// - Parameters:
+    ///   - known: where the reader stands; `known_digest` is what this database's history says of that point.
+    ///   - proven: the same for the last point that it saw behind a commit of its own.
+    static func head(known: Int64?, proven: Int64?) -> Query {
         """
         SELECT epoch, seq, digest, c.raw, c.steady, c.settled, (SELECT version FROM key_ring) AS ring, i.fence,
-               \(literal: inForce), \(literal: identities),
+               \(literal: inForce), \(literal: identities), (pg_current_wal_insert_lsn() - '0/0')::bigint AS wal,
                CASE WHEN seq = \(known) THEN digest
-                    ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(known)) END AS known_digest
+                    ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(known)) END AS known_digest,
+               CASE WHEN seq = \(proven) THEN digest
+                    ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(proven)) END AS proven_digest
         FROM feed_head, installation i, steady_clock() AS c
         """
     }
@@ -111,7 +115,9 @@ package enum RevocationSQL {
     /// A node's connections say whose they are, so that others can tell a frozen node's from a living one's.
     package static func applicationName(of node: UniqueID) -> String { "latchkey \(node.text)" }
 
-    /// Waiters are few and looked at only after a second: `pg_blocking_pids` takes the lock manager's locks.
+    /// Waiters are few and looked at only after a second: `pg_blocking_pids` takes the lock manager's locks. Who waits for a
+    /// standby is spared, however frozen its node looks: ended, its commit would stand and be seen without the standby, and
+    /// a promotion would undo what others have read.
     static let endFrozenBlockers: Query = """
         WITH waiting AS MATERIALIZED (
             SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid
@@ -124,6 +130,7 @@ package enum RevocationSQL {
              JOIN pg_stat_activity blocker ON blocker.pid = waiting.pid
              JOIN node_ticks ON blocker.application_name = 'latchkey ' || node_ticks.node::text
         WHERE node_ticks.ticked_at < clock_timestamp() - interval '2 seconds'
+          AND blocker.wait_event IS DISTINCT FROM 'SyncRep'
         """
 
     /// A commit that waits for whatever commits wait for, and changes no row.

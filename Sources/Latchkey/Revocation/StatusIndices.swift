@@ -27,7 +27,8 @@ package final class StatusIndices: Sendable {
 
     private let database: Database
     private let sessionLife: Int64
-    private let blocks = Mutex<[Block]>([])
+    /// Leased in that history, by the node's own count.
+    private let held = Mutex<(history: Int, blocks: [Block])>((0, []))
 
     /// - Parameter sessionLife: seconds from a session's birth to the death of its last token.
     package init(_ database: Database, sessionLife: Int64) {
@@ -40,9 +41,10 @@ package final class StatusIndices: Sendable {
         bornAt now: Instant, at boot: BootInstant = .now()
     ) async throws(PostgresError) -> UniqueID {
         let status: StatusIndex
-        if let held = take(at: boot) {
-            status = held
+        if let index = take(at: boot) {
+            status = index
         } else {
+            let history = held.withLock { $0.history }
             let life = sessionLife + Self.blockLife / 1_000_000_000 + Self.margin
             let lease = try StatusLease(
                 try await database.query(StatusIndexSQL.lease(.sessions, Self.blockSize, life: life)).one())
@@ -53,7 +55,7 @@ package final class StatusIndices: Sendable {
             block.next += 1
             let rest = block
             // Whoever found none at the same moment brings a block of their own: none of them is lost.
-            blocks.withLock { $0.append(rest) }
+            held.withLock { if $0.history == history { $0.blocks.append(rest) } }
         }
         return status.id(millisecondsSince1970: now.milliseconds, random: SecureRandom.bytes(3))
     }
@@ -62,12 +64,18 @@ package final class StatusIndices: Sendable {
     private static let margin: Int64 = 3600
 
     private func take(at now: BootInstant) -> StatusIndex? {
-        blocks.withLock { blocks in
-            blocks.removeAll { $0.next == $0.end || now - $0.leasedAt >= Self.blockLife }
-            guard !blocks.isEmpty else { return nil }
-            defer { blocks[0].next += 1 }
-            return blocks[0].status
+        held.withLock { held in
+            held.blocks.removeAll { $0.next == $0.end || now - $0.leasedAt >= Self.blockLife }
+            guard !held.blocks.isEmpty else { return nil }
+            defer { held.blocks[0].next += 1 }
+            return held.blocks[0].status
         }
+    }
+
+    /// Called after every reading of the node's tick. What was leased in a history that was lost goes: the database that
+    /// came back knows nothing of it, and perhaps not even of the list.
+    package func follow(_ reading: RevocationList.Reading) {
+        held.withLock { if $0.history < reading.number { $0 = (reading.number, []) } }
     }
 
     /// A new epoch for a client.
@@ -141,7 +149,7 @@ extension StatusListID {
 }
 
 /// Every statement on `status_lists`.
-enum StatusIndexSQL {
+package enum StatusIndexSQL {
     /// Whose bits a list holds.
     enum Kind: Int16 {
         case sessions = 1
@@ -153,6 +161,13 @@ enum StatusIndexSQL {
     static func lease(_ kind: Kind, _ count: Int64, life: Int64?) -> Query {
         "SELECT list, seed, first, now FROM lease_status_indices(\(kind.rawValue), \(count), \(life))"
     }
+
+    /// Where commits were lost, the open lists say of numbers that they are free which may be out. (Whoever leases from them
+    /// meanwhile waits, and finds the next ones.)
+    package static let closeAll: Query = "UPDATE status_lists SET is_open = false WHERE is_open"
+
+    package static let beginAll: Query =
+        "SELECT begin_status_list(kind)::text FROM unnest(ARRAY[1, 2]::smallint[]) AS kind"
 
     static let living: Query = """
         SELECT l.list

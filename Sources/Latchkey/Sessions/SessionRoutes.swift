@@ -21,8 +21,15 @@ package struct SessionRoutes: Sendable {
         router.post("/auth/logout") { _, context in
             guard let token = context.accessToken, let sid = token.sessionUniqueID else { throw Rejection.missingToken }
             guard !token.isClients else { throw Rejection.invalidToken(reason: "The token is not a user's.") }
-            let position = try await sessions.end(
+            let ended = try await sessions.end(
                 sid, of: nil, cause: .loggedOut, reason: nil, origin: context.origin)
+            // A session that has no row any more (the database was set back) has a token all the same.
+            let position =
+                if let ended { ended } else {
+                    try await sessions.revocations.revoke(
+                        tokenID: token.tokenUniqueID, audit: .tokenRevoked(token: token.tokenID, reason: nil),
+                        origin: context.origin)
+                }
             return Response.noContent(caching: .noStore).at(position)
         }
     }

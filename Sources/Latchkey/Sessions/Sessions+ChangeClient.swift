@@ -98,32 +98,35 @@ extension Sessions {
     ///   - decide: on the client as it is under the lock; the epoch is the one that begins where its present one ends.
     private func change(
         _ id: String, reason: String?, origin: Origin, once: Once<Client>? = nil,
-        event: @Sendable (Client, String?) -> Event,
-        _ decide: @Sendable (Client, UniqueID) throws -> ClientChange
+        event: @escaping @Sendable (Client, String?) -> Event,
+        _ decide: @escaping @Sendable (Client, UniqueID) throws -> ClientChange
     ) async throws -> (client: Client, position: FeedPosition?) {
         let next = try await indices.epoch()
-        let (client, ended) = try await database.transaction(timeout: Self.timeout) {
-            transaction -> (Client, (result: ResultSet, cause: EndCause, epochs: Int)?) in
-            if let once, try await transaction.query(once.claim).affected != 1 { throw AlreadyClaimed() }
-            guard let row = try await transaction.query(ClientSQL.lock(id)).first else {
-                throw Rejection.notFound(what: "client")
+        let (client, ended) = try await whileDatabaseLives {
+            try await database.transaction {
+                transaction -> (Client, (result: ResultSet, cause: EndCause, epochs: Int)?) in
+                if let once, try await transaction.query(once.claim).affected != 1 { throw AlreadyClaimed() }
+                guard let row = try await transaction.query(ClientSQL.lock(id)).first else {
+                    throw Rejection.notFound(what: "client")
+                }
+                let before = try Client(row)
+                let change = try decide(before, next)
+                let after = try Client(try await transaction.query(change.statement).one())
+                // Before what takes the feed's head, and not in one send with it: a client may be long.
+                if let once { try await transaction.query(try once.keep(after)) }
+                guard let cause = change.ends else {
+                    try await transaction.commit([event(after, nil).row(origin)])
+                    return (after, nil)
+                }
+                let ended = try await transaction.commit(
+                    [
+                        event(after, before.epoch?.text).row(origin),
+                        SessionEndSQL.end(
+                            .client(id), .wait, epochs: before.epoch.map { [$0] } ?? [], cause: cause, reason: reason,
+                            origin: origin),
+                    ], timeout: Self.timeout)
+                return (after, (ended[1], cause, before.epoch == nil ? 0 : 1))
             }
-            let before = try Client(row)
-            let change = try decide(before, next)
-            let after = try Client(try await transaction.query(change.statement).one())
-            // Before what takes the feed's head, and not in one send with it: a client may be long.
-            if let once { try await transaction.query(try once.keep(after)) }
-            guard let cause = change.ends else {
-                try await transaction.commit([event(after, nil).row(origin)])
-                return (after, nil)
-            }
-            let ended = try await transaction.commit([
-                event(after, before.epoch?.text).row(origin),
-                SessionEndSQL.end(
-                    .client(id), .wait, epochs: before.epoch.map { [$0] } ?? [], cause: cause, reason: reason,
-                    origin: origin),
-            ])
-            return (after, (ended[1], cause, before.epoch == nil ? 0 : 1))
         }
         guard let ended else { return (client, nil) }
         if let position = try take(ended.result, ended: ended.cause, epochs: ended.epochs) { return (client, position) }

@@ -9,17 +9,40 @@ extension Sessions {
     /// Nanoseconds: ending very many sessions may take a while.
     static let timeout: Int64 = 60_000_000_000
 
+    /// Runs what may take so long, for as long as the database lives: commits beside it show whether it does. One that
+    /// froze, or whose standby is gone, would have every caller wait for a minute, and eight of them hold the whole pool.
+    ///
+    /// - Throws: `PostgresError.unknownOutcome` where the database does not confirm a commit within two seconds.
+    func whileDatabaseLives<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) async throws -> R {
+        try await withThrowingTaskGroup(of: R?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await body() }
+            group.addTask {
+                repeat {
+                    // Nearly all of them are done by then, and pay for no look.
+                    try? await Task.sleep(for: .milliseconds(500))
+                } while (try? await database.grouped(RevocationSQL.proveLivingPrimary, timeout: 1_500_000_000)) != nil
+                return nil
+            }
+            guard let result = try await group.next() ?? nil else { throw PostgresError.unknownOutcome }
+            return result
+        }
+    }
+
     /// Runs `change` and then ends `which`, all or nothing.
     private func endMany(
         _ which: SessionEndSQL.Which, cause: EndCause, reason: String?, origin: Origin, event: Event,
-        after change: @Sendable (Transaction) async throws -> Void
+        after change: @escaping @Sendable (Transaction) async throws -> Void
     ) async throws -> FeedPosition {
-        let ended = try await database.transaction(timeout: Self.timeout) { transaction in
-            try await change(transaction)
-            return try await transaction.commit([
-                event.row(origin),
-                SessionEndSQL.end(which, .wait, cause: cause, reason: reason, origin: origin),
-            ])[1]
+        let ended = try await whileDatabaseLives {
+            try await database.transaction { transaction in
+                try await change(transaction)
+                return try await transaction.commit(
+                    [
+                        event.row(origin),
+                        SessionEndSQL.end(which, .wait, cause: cause, reason: reason, origin: origin),
+                    ], timeout: Self.timeout)[1]
+            }
         }
         if let position = try take(ended, ended: cause) { return position }
         return try await readPosition()
@@ -105,26 +128,30 @@ extension Sessions {
 
     private func changeRole(
         _ role: String, origin: Origin, event: Event,
-        _ change: @Sendable (Transaction, _ old: [String]) async throws -> Bool
+        _ change: @escaping @Sendable (Transaction, _ old: [String]) async throws -> Bool
     ) async throws -> FeedPosition {
         let isDeletion = if case .roleDeleted = event { true } else { false }
-        let ended = try await database.transaction(timeout: Self.timeout) { transaction -> ResultSet? in
-            guard let row = try await transaction.query(UserSQL.lockRole(role)).first else {
-                throw Rejection.notFound(what: "role")
+        let ended = try await whileDatabaseLives {
+            try await database.transaction(timeout: Self.timeout) { transaction -> ResultSet? in
+                guard let row = try await transaction.query(UserSQL.lockRole(role)).first else {
+                    throw Rejection.notFound(what: "role")
+                }
+                guard try await change(transaction, try row.decode("scopes")) else {
+                    try await transaction.commit([event.row(origin)])
+                    return nil
+                }
+                var holders: [UniqueID] = []
+                for row in try await transaction.query(UserSQL.raiseVersionOfHolders(role)).rows {
+                    holders.append(try row.decode("id"))
+                }
+                if isDeletion {
+                    _ = try await transaction.batch([UserSQL.revokeFromAll(role), UserSQL.deleteRole(role)])
+                }
+                return try await transaction.commit([
+                    event.row(origin),
+                    SessionEndSQL.end(.users(holders), .wait, cause: .roleTaken, reason: nil, origin: origin),
+                ])[1]
             }
-            guard try await change(transaction, try row.decode("scopes")) else {
-                try await transaction.commit([event.row(origin)])
-                return nil
-            }
-            var holders: [UniqueID] = []
-            for row in try await transaction.query(UserSQL.raiseVersionOfHolders(role)).rows {
-                holders.append(try row.decode("id"))
-            }
-            if isDeletion { _ = try await transaction.batch([UserSQL.revokeFromAll(role), UserSQL.deleteRole(role)]) }
-            return try await transaction.commit([
-                event.row(origin),
-                SessionEndSQL.end(.users(holders), .wait, cause: .roleTaken, reason: nil, origin: origin),
-            ])[1]
         }
         if let ended, let position = try take(ended, ended: .roleTaken) { return position }
         return try await readPosition()
@@ -141,21 +168,23 @@ extension Sessions {
 
     /// Clients' own tokens end with the sessions.
     package func revokeAll(reason: String?, origin: Origin) async throws -> FeedPosition {
-        let (ended, epochs) = try await database.transaction(timeout: Self.timeout) { transaction in
-            // Users before clients, as a birth locks them.
-            let locked = try await transaction.batch([UserSQL.raiseVersionOfAll, ClientSQL.lockAll])[1]
-            var (ids, epochs): ([String], [UniqueID]) = ([], [])
-            for row in locked.rows {
-                ids.append(try row.decode("id"))
-                epochs.append(try row.decode("epoch"))
+        let (ended, epochs) = try await whileDatabaseLives {
+            try await database.transaction(timeout: Self.timeout) { transaction in
+                // Users before clients, as a birth locks them.
+                let locked = try await transaction.batch([UserSQL.raiseVersionOfAll, ClientSQL.lockAll])[1]
+                var (ids, epochs): ([String], [UniqueID]) = ([], [])
+                for row in locked.rows {
+                    ids.append(try row.decode("id"))
+                    epochs.append(try row.decode("epoch"))
+                }
+                let next = try await indices.epochs(ids.count, in: transaction)
+                try await transaction.query(ClientSQL.endAll(ids, epochs: next))
+                let ended = try await transaction.commit([
+                    Event.sessionsRevoked(target: "all", epochs: epochs.map(\.text), reason: reason).row(origin),
+                    SessionEndSQL.end(.all, .wait, epochs: epochs, cause: .revoked, reason: reason, origin: origin),
+                ])[1]
+                return (ended, epochs.count)
             }
-            let next = try await indices.epochs(ids.count, in: transaction)
-            try await transaction.query(ClientSQL.endAll(ids, epochs: next))
-            let ended = try await transaction.commit([
-                Event.sessionsRevoked(target: "all", epochs: epochs.map(\.text), reason: reason).row(origin),
-                SessionEndSQL.end(.all, .wait, epochs: epochs, cause: .revoked, reason: reason, origin: origin),
-            ])[1]
-            return (ended, epochs.count)
         }
         if let position = try take(ended, ended: .revoked, epochs: epochs) { return position }
         return try await readPosition()

@@ -108,13 +108,15 @@ package struct Sessions: Sendable {
 
     /// How many sessions can still be refreshed, and until when the last of them can unless it is before.
     /// - Parameter instant: only those born before it; nil: all.
-    package func living(bornBefore instant: Instant?) async throws(PostgresError) -> (count: Int64, until: Instant?) {
+    package func living(bornBefore instant: Instant?) async throws -> (count: Int64, until: Instant?) {
         // A session's id begins with the time of its birth, so that an index finds the old ones.
         let bound = instant.map {
             UniqueID.version7(millisecondsSince1970: $0.milliseconds, random: [UInt8](repeating: 0, count: 10))
         }
-        let row = try await database.lease(timeout: Self.timeout) { lease throws(PostgresError) in
-            try await lease.query(SessionSQL.living(before: bound)).one()
+        let row = try await whileDatabaseLives {
+            try await database.lease(timeout: Self.timeout) { lease throws(PostgresError) in
+                try await lease.query(SessionSQL.living(before: bound)).one()
+            }
         }
         return (try row.decode("count"), try row.decodeIfPresent("until"))
     }

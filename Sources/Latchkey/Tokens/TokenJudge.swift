@@ -41,9 +41,15 @@ package struct TokenJudge: Sendable {
         try judge(token, by: anyAudience, checking: .everything)
     }
 
-    /// Whether we issued it, alive or not (RFC 7009).
-    package func recognise(_ token: String) throws -> AccessToken {
-        try judge(token, by: anyAudience, checking: .authenticityOnly)
+    /// Whether we issued it, alive or not (RFC 7009). Another node may sign by a key that this one has not read yet: what is
+    /// not recognised is not revoked, and its holder is told that it was.
+    package func recognise(_ token: String) async throws -> AccessToken {
+        do {
+            return try judge(token, by: anyAudience, checking: .authenticityOnly)
+        } catch TokenRejection.unknownKey {
+            try await ring.readAgain()
+            return try judge(token, by: anyAudience, checking: .authenticityOnly)
+        }
     }
 
     private func judge(_ token: String, by verifier: TokenVerifier, checking: TokenVerifier.Checks) throws

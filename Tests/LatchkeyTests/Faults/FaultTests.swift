@@ -74,6 +74,16 @@ private final class Load: Sendable {
         }
     }
 
+    /// Ends many sessions, by each of `paths`, on accounts that nobody else uses.
+    func endMany(_ calls: [(what: String, path: String, body: JSONValue?)], bearer: String) async throws {
+        while !isOver.load(ordering: .relaxed) {
+            for call in calls {
+                _ = try await ask(call.what) { try await node.post(call.path, call.body, bearer: bearer) }
+                try await Task.sleep(for: .milliseconds(30))
+            }
+        }
+    }
+
     /// Logs in, and revokes each session until that is acknowledged.
     func logInAndRevoke(_ name: String) async throws {
         while !isOver.load(ordering: .relaxed) {
@@ -127,6 +137,9 @@ struct FaultTests {
         let reader = try await node.logIn("owner")
         let gone = try await node.logIn("owner")
         #expect(try await node.newUser("visitor").status == 200)
+        let changer = try await node.newUser("changer")
+        #expect(try await node.newUser("patient").status == 200)
+        let administrator = try await node.administrator()
         #expect(try await node.revoke(gone["refresh_token"]).status == 200)
         #expect(try await node.get("/readyz").status == 200)
 
@@ -139,6 +152,22 @@ struct FaultTests {
             }
             group.addTask {
                 try await load.register()
+                return nil
+            }
+            group.addTask {
+                // To what it is: whoever is not told whether it was done can go on.
+                let same: JSONValue = ["current": "correct horse", "new": "correct horse"]
+                try await load.endMany(
+                    [("change the password", "/account/password", same)], bearer: changer["access_token"])
+                return nil
+            }
+            group.addTask {
+                try await load.endMany(
+                    [
+                        ("disable", "/admin/users/patient/disable", nil),
+                        ("enable", "/admin/users/patient/enable", nil),
+                        ("revoke a user", "/admin/revocations", ["user": "patient", "reason": "a test"]),
+                    ], bearer: administrator)
                 return nil
             }
             for _ in 0..<2 {
@@ -220,7 +249,9 @@ struct FaultTests {
     private func heal(_ node: TestNode, _ load: Load, reader: TestNode.Answer, revoked: TestNode.Answer) async throws {
         let start = ContinuousClock.now
         #expect(try await becomesTrue { try await node.get("/readyz").status == 200 })
-        for name in ["account", "refresh", "log in", "revoke", "register"] {
+        for name in [
+            "account", "refresh", "log in", "revoke", "register", "change the password", "disable", "revoke a user",
+        ] {
             #expect(
                 await becomesTrue {
                     load.takeAnswers().contains { $0.what == name && (200..<300).contains($0.status) }

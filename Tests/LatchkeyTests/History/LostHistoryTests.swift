@@ -3,6 +3,7 @@ import Foundation
 import JOSE
 import LatchkeyTesting
 import Postgres
+import Synchronization
 import Testing
 
 @testable import Latchkey
@@ -119,6 +120,52 @@ struct LostHistoryTests {
                             node.installation.ring.keys.filter { $0.compromisedAt == nil }.map(\.kid).sorted() == stored
                         })
                 }
+            }
+        }
+    }
+
+    /// The list is the same, and so is the cluster's name: the server's log is shorter.
+    @Test func `of a data folder that was set back is found though nothing was revoked`() async throws {
+        try await HistoryScene.run { scene, cluster in
+            try await scene.withNodes(1, cluster.connectionString) { nodes in
+                let node = nodes[0]
+                let witnesses = try await Witnesses.make(node)
+                let copy = try await cluster.copy(.asItIs)
+                let later = try await node.refresh(witnesses.living.refresh)
+                try #require(later.status == 200)
+                try await cluster.administer("SELECT pg_logical_emit_message(false, 'test', repeat('x', 8000000))")
+                let before = try await HistoryRow.read(cluster.connectionString)
+                let wal = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint AS value"
+                let written: Int64 = try await cluster.value(wal)
+                #expect(
+                    await becomesTrue {
+                        node.installation.revocations.state.withLock { $0.proven.map { $0.wal >= written } ?? false }
+                    })
+
+                await cluster.server.stop()
+                let data = cluster.server.location.dataDirectory
+                try FileManager.default.removeItem(atPath: data)
+                try FileManager.default.moveItem(atPath: copy.dataDirectory, toPath: data)
+                copy.remove()
+                try await cluster.server.restart()
+                try #require(try await cluster.value(wal, as: Int64.self) < written)
+
+                #expect(
+                    try await becomesTrue {
+                        let ready = try await node.get("/readyz").status
+                        return ready == 200 && node.installation.revocations.isOf(anotherThan: before.epoch)
+                    })
+                try await witnesses.expectVoid(node, later)
+                try await expectBegun(cluster, after: before, kids: [try witnesses.living.signer])
+                // Once: the shorter log is this history's own.
+                let settled = try await HistoryRow.read(cluster.connectionString)
+                let ticks = "SELECT ticked_at AS value FROM node_ticks ORDER BY ticked_at DESC LIMIT 1"
+                let last: Instant = try await cluster.value(ticks)
+                #expect(
+                    try await becomesTrue {
+                        try await cluster.value(ticks, as: Instant.self).microseconds > last.microseconds + 1_500_000
+                    })
+                #expect(try await HistoryRow.read(cluster.connectionString).epoch == settled.epoch)
             }
         }
     }

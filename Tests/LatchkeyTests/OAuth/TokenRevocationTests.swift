@@ -1,6 +1,7 @@
 import JOSE
 import Latchkey
 import LatchkeyTesting
+import Logging
 import Postgres
 import Testing
 
@@ -97,6 +98,68 @@ struct TokenRevocationTests {
             }
             #expect(try await it.listed() == 0)
             #expect(try await it.node.admits(ours))
+        }
+    }
+
+    /// Another node signs by a key that this one has not read yet.
+    @Test("whose key this node has not read yet is listed, or 503 where the keys cannot be read")
+    func unreadKey() async throws {
+        try await TestInstallation.run { it in
+            let (tokens, others) = (try await it.node.newUser("alice"), try await it.node.newUser("bob"))
+            func expectUnread(
+                _ body: (Installation) async throws -> Void
+            ) async throws {
+                // One that does not tick by itself.
+                let late = Installation(
+                    it.settings, masterKeys: it.node.installation.masterKeys,
+                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                defer { late.close() }
+                try await it.database.query("UPDATE signing_keys SET kid = reverse(kid)")
+                try await late.readOnce()
+                try await it.database.query("UPDATE signing_keys SET kid = reverse(kid)")
+                try await body(late)
+            }
+            try await expectUnread { late async throws in
+                let position = try await late.tokens.revoke(
+                    tokens.access, of: nil, reason: nil, origin: Origin(actor: "test"))
+                #expect(position?.seq == 1)
+                #expect(try await it.listed(tokens.tokenID) == 1)
+                #expect(try await becomesTrue { try await it.node.admits(tokens) == false })
+            }
+            try await expectUnread { late async throws in
+                late.database.shutDown()
+                await #expect(throws: PostgresError.self) {
+                    try await late.tokens.revoke(others.access, of: nil, reason: nil, origin: Origin(actor: "test"))
+                }
+                #expect(try await it.listed() == 1)
+            }
+        }
+    }
+
+    @Test("whose key nobody knows costs the database one reading a second, however many come")
+    func forgedKeys() async throws {
+        try await TestInstallation.run { it in
+            let tokens = try await it.node.newUser("alice")
+            let rest = tokens.access.split(separator: ".").dropFirst().joined(separator: ".")
+            let database = it.node.installation.database
+            let before = try await database.load().pooledStatements
+            let start = ContinuousClock.now
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<60 {
+                    group.addTask {
+                        let kid = String(repeating: "k", count: 40) + "\(100 + number)"
+                        let header = Base64URL.encode(Array(#"{"alg":"RS256","kid":"\#(kid)","typ":"at+jwt"}"#.utf8))
+                        let answer = try await it.node.revoke("\(header).\(rest)")
+                        #expect(answer.status == 200)
+                        #expect(answer.header("latchkey-position") == nil)
+                    }
+                }
+                try await group.waitForAll()
+            }
+            // Four statements a reading; the rest is the node's own housekeeping.
+            let seconds = UInt64((ContinuousClock.now - start).components.seconds)
+            #expect(try await database.load().pooledStatements - before < 40 + 8 * seconds)
+            #expect(try await it.listed() == 0)
         }
     }
 

@@ -54,4 +54,45 @@ struct FrozenNodesTests {
             #expect(try await it.node.refresh(token).status == 200)
         }
     }
+
+    /// Ended, its commit would stand and be seen, and a failover would take it back.
+    @Test("and waits for a standby keeps it, however long it has not ticked", .timeLimit(.minutes(2)))
+    func sparesWhoWaitsForAStandby() async throws {
+        try await HistoryScene.run { scene, cluster in
+            try await scene.withNodes(2, cluster.connectionString, .synchronous) { nodes in
+                let sessions = [try await nodes[0].newUser("alice"), try await nodes[1].newUser("bob")]
+                let head = "SELECT seq AS value FROM feed_head"
+                let ticking =
+                    "SELECT count(*) > 0 AS value FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                let waiting = """
+                    SELECT count(*) AS value FROM pg_stat_activity
+                    WHERE wait_event = 'SyncRep' AND query LIKE 'WITH locked AS%'
+                    """
+                try await cluster.administer(
+                    "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+                // The nodes' ticks: the setting has reached the server.
+                #expect(try await becomesTrue { try await cluster.value(ticking, as: Bool.self) })
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    // The second one waits for the head that the first one holds, time and again.
+                    for (node, tokens) in zip(nodes, sessions) {
+                        group.addTask {
+                            while try await node.revoke(tokens.refresh).status == 503 {}
+                        }
+                    }
+                    #expect(try await becomesTrue { try await cluster.value(waiting, as: Int64.self) == 1 })
+                    // Nobody has ticked for 2 s by then, and others have waited for 1 s.
+                    let end = ContinuousClock.now + .seconds(6)
+                    while ContinuousClock.now < end {
+                        #expect(try await cluster.value(head, as: Int64.self) == 0)
+                        #expect(try await cluster.value(waiting, as: Int64.self) == 1)
+                        try await Task.sleep(for: .milliseconds(100))
+                    }
+                    try await cluster.administer(
+                        "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+                    try await group.waitForAll()
+                }
+                #expect(try await cluster.value(head, as: Int64.self) == 2)
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@ import JOSE
 import LatchkeyTesting
 import Logging
 import Postgres
+import Synchronization
 import Testing
 
 @testable import Latchkey
@@ -16,6 +17,12 @@ struct OtherHistoryTests {
             let revoked = try await it.node.newUser("bob")
             #expect(try await it.node.revoke(revoked.access).status == 200)
             #expect(try await it.node.get("/account", bearer: tokens.access).status == 200)
+
+            // The node has ticked behind it.
+            #expect(
+                await becomesTrue {
+                    it.node.installation.revocations.state.withLock { $0.proven?.position.seq == 1 }
+                })
 
             // Our one entry gives way to another at the same position, and a further batch follows: what a lossy failover
             // would leave.
@@ -34,6 +41,8 @@ struct OtherHistoryTests {
             // That was lost commits: the key that signed is refused, and another standby takes its successor's place.
             let standbys: Query = "SELECT kid FROM signing_keys WHERE activates_at IS NULL AND compromised_at IS NULL"
             #expect(try await becomesTrue { try await it.database.query(standbys).count == 2 })
+            let lost: Query = "SELECT FROM audit_events WHERE action = 'history.lost'"
+            #expect(try await it.database.query(lost).count == 1)
         }
     }
 

@@ -132,6 +132,22 @@ struct EndingTests {
         }
     }
 
+    @Test("by logging out revokes the token alone where the session has no row any more")
+    func logOutOfNothing() async throws {
+        try await TestInstallation.run(nodes: 2) { it in
+            let (tokens, others) = (try await it.node.newUser("alice"), try await it.node.newUser("bob"))
+            try await it.database.query("DELETE FROM sessions WHERE sid = \(try tokens.sid)")
+            let answer = try await it.node.post("/auth/logout", bearer: tokens.access)
+            #expect(answer.status == 204)
+            #expect(answer.header("latchkey-position") != nil)
+            #expect(try await it.node.admits(tokens) == false)
+            #expect(try await becomesTrue { try await it.nodes[1].admits(tokens) == false })
+            #expect(try await it.listed(tokens.tokenID) == 1)
+            #expect(try await it.audited("token.revoked", "token:\(tokens.tokenID.text)") == 1)
+            #expect(try await it.node.admits(others))
+        }
+    }
+
     @Test("by a role that only gains a scope does not happen: it shows at the next refresh")
     func roleWidened() async throws {
         try await TestInstallation.run { it in

@@ -154,6 +154,33 @@ struct StatusIndicesTests {
         }
     }
 
+    /// What the database knows of them may be older than what was handed out.
+    @Test func `of a lost history are handed out no more`() async throws {
+        try await TestInstallation.run { it in
+            let (database, installation) = (it.database, it.node.installation)
+            let open: Query = "SELECT list FROM status_lists WHERE is_open ORDER BY kind"
+            func lists() async throws -> [Int64] {
+                try await database.query(open).rows.map { row in try row.decode("list") }
+            }
+            @Sendable func list(_ id: UniqueID) throws -> Int64 { Int64(try Self.place(id).list.number) }
+            let old = try await lists()
+            #expect(try await list(it.node.newUser("alice").sid) == old[0])
+            #expect(try await list(installation.indices.epoch()) == old[1])
+
+            _ = try await installation.lostHistory.begin(origin: Origin(actor: "test"))
+            let new = try await lists()
+            #expect(new.count == 2 && Set(new).isDisjoint(with: old))
+            // The node has a thousand of the old ones left.
+            #expect(try await becomesTrue { try await it.node.logIn("alice").status == 200 })
+            #expect(try await becomesTrue(within: .seconds(5)) { try await list(it.node.logIn("alice").sid) == new[0] })
+            for _ in 0..<3 { #expect(try await list(it.node.logIn("alice").sid) == new[0]) }
+            #expect(try await list(installation.indices.epoch()) == new[1])
+            #expect(try await lists() == new)
+            let standbys: Query = "SELECT kid FROM signing_keys WHERE activates_at IS NULL AND compromised_at IS NULL"
+            #expect(try await becomesTrue { try await database.query(standbys).count == 2 })
+        }
+    }
+
     @Test(arguments: [Int64(0), -1, 1_048_577]) func `are leased in no such number`(amount: Int64) async throws {
         try await Self.withDatabase { database in
             await #expect(throws: PostgresError.self) {

@@ -155,7 +155,7 @@ struct StatusListTests {
             let bearer = try await it.node.get("/account", bearer: token)
             #expect(bearer.status == 401 && bearer["code"] == "invalid-token")
             #expect(throws: (any Error).self) { try it.node.installation.judge.inspect(token) }
-            #expect(throws: (any Error).self) { try it.node.installation.judge.recognise(token) }
+            await #expect(throws: (any Error).self) { try await it.node.installation.judge.recognise(token) }
             // RFC 7009 §2.2: whatever it is, it is revoked, and nothing is.
             let seq = it.node.installation.revocations.position?.seq
             #expect(try await it.node.revoke(token).status == 200)
