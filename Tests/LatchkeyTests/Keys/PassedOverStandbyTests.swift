@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    @Test func `as no other does refuses a rotation for now, and the log says why`() async throws {
+    @Test(.eachAnswerCounts) func `as no other does refuses a rotation for now, and the log says why`() async throws {
         let lines = Mutex<[String]>([])
         let logger = Logger(label: "test") { label in
             JSONLogHandler(label: label, logLevel: .error) { line in

@@ -142,7 +142,9 @@ struct TokenHeldKeyTests {
         }
     }
 
-    @Test("signs status lists: a token that hangs keeps nobody who asks for one, and no old list behind it")
+    @Test(
+        "signs status lists: a token that hangs keeps nobody who asks for one, and no old list behind it",
+        .eachAnswerCounts)
     func hangingLists() async throws {
         let soft = try await SoftToken.named(.lists)
         try await TestInstallation.withStatusLists(settings: { $0.token = soft.settings() }) { it in
