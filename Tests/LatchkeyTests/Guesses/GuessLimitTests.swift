@@ -66,7 +66,7 @@ struct GuessLimitTests {
             _ = try await it.node.newUser("alice")
             let node = it.node
             try await it.database.transaction(timeout: 30_000_000_000) { transaction in
-                try await transaction.batch(["LOCK TABLE guess_buckets IN ACCESS EXCLUSIVE MODE"])
+                try await transaction.hold("LOCK TABLE guess_buckets IN ACCESS EXCLUSIVE MODE")
                 let start = ContinuousClock.now
                 #expect(try await node.logIn("alice").status == 503)
                 // Half of the eight seconds for the call; the other half is for who waits for it to end.
