@@ -144,6 +144,49 @@ struct FailoverTests {
         }
     }
 
+    /// Nobody was told of it: its writer was answered 503.
+    @Test func `to a synchronous standby is no loss of a commit that was seen and never confirmed`() async throws {
+        try await Self.pair { scene, primary, standby in
+            try await primary.administer(
+                "ALTER SYSTEM SET synchronous_standby_names = 's1'", "SELECT pg_reload_conf()")
+            try await scene.withNodes(1, HistoryScene.hosts(primary, standby), .synchronous) { nodes in
+                let node = nodes[0]
+                _ = try await node.installation.revocations.narrow()
+                let witnesses = try await Witnesses.make(node)
+                let before = try await HistoryRow.read(primary.connectionString)
+                try await becomeDeaf(standby)
+                let revoking = Task { try await node.revoke(witnesses.revoked.refresh).status }
+                // Its wait is cancelled: it stands on the primary alone, and is read.
+                #expect(
+                    try await becomesTrue {
+                        try await primary.administer(
+                            """
+                            SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+                            WHERE wait_event = 'SyncRep' AND query LIKE 'WITH locked AS%'
+                            """)
+                        return node.installation.revocations.position?.seq == 1
+                    })
+                #expect(try await revoking.value == 503)
+
+                await primary.server.stopImmediately()
+                try await standby.promote()
+                #expect(
+                    try await becomesTrue {
+                        guard try await node.get("/readyz").status == 200 else { return false }
+                        return try await HistoryRow.read(standby.connectionString).identity != before.identity
+                    })
+                #expect(try await becomesTrue { try await node.get("/readyz").status == 200 })
+                let after = try await HistoryRow.read(standby.connectionString)
+                #expect(after.epoch == before.epoch && after.fence == before.fence && after.ring == before.ring)
+                #expect(after.identity != before.identity)
+                try await witnesses.expectAlive(node)
+                #expect(try await node.revoke(witnesses.revoked.refresh).status == 200)
+                #expect(try await node.admits(witnesses.revoked) == false)
+                #expect(try await standby.value("SELECT seq = 1 AS value FROM feed_head", as: Bool.self))
+            }
+        }
+    }
+
     @Test func `that lost commits ends every session and token on every node, once`() async throws {
         try await Self.pair { scene, primary, standby in
             try await scene.withNodes(2, HistoryScene.hosts(primary, standby)) { nodes in

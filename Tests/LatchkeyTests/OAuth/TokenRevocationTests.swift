@@ -112,9 +112,9 @@ struct TokenRevocationTests {
                     it.settings, masterKeys: it.node.installation.masterKeys,
                     logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
                 defer { late.close() }
-                try await it.database.query("UPDATE signing_keys SET kid = reverse(kid)")
+                try await it.database.query("UPDATE signing_keys SET compromised_at = clock_timestamp()")
                 try await late.readOnce()
-                try await it.database.query("UPDATE signing_keys SET kid = reverse(kid)")
+                try await it.database.query("UPDATE signing_keys SET compromised_at = NULL")
                 try await body(late)
             }
             try await expectUnread { late async throws in
