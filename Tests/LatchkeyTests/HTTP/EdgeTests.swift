@@ -134,8 +134,8 @@ struct EdgeTests {
             for _ in 0..<2 { callers.append(try await RawCaller.connect(port: it.node.port)) }
             let beyond = try await RawCaller.connect(port: it.node.port)
             #expect(await beyond.closes() && beyond.received == [])
+            for caller in callers[16...] { caller.send(Self.livez) }
             for caller in callers[16...] {
-                caller.send(Self.livez)
                 #expect(await caller.closes())
                 expectFace(try #require(caller.answers.first), 503, "overloaded")
                 #expect(caller.answers[0]["retry-after"] == "1")
