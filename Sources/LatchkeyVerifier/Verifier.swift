@@ -92,8 +92,10 @@ public final class Verifier: Service {
         do throws(TokenRejection) {
             return try admit(token, ground)
         } catch {
-            guard error == .unknownKey, await keys.refetch() else { throw counted(error) }
+            guard error == .unknownKey else { throw counted(error) }
+            await keys.refetch()
         }
+        // Also where nothing was fetched for it: the fetch of another caller may have ended since.
         return try verifyWithKeysAtHand(token)
     }
 

@@ -67,19 +67,18 @@ final class KeyCache: Sendable {
         }
     }
 
-    /// Asks for one shared fetch and waits for its end.
-    /// - Returns: whether there was one, so that it is worth looking again.
-    func refetch() async -> Bool {
+    /// Asks for one shared fetch, unless there was one lately, and waits for its end.
+    func refetch() async {
         let now = clocks.read().boot
         let ended: Int? = state.withLock { state in
             guard state.isRunning, state.schedule.unknownKey(now: now) == .wait else { return nil }
             return state.ended
         }
-        guard let ended else { return false }
+        guard let ended else { return }
         changes.announce()
-        return await changes.firstValue(within: Self.patience) {
-            self.state.withLock { $0.ended > ended ? true : $0.isRunning ? nil : false }
-        } ?? false
+        _ = await changes.firstValue(within: Self.patience) {
+            self.state.withLock { $0.ended > ended || !$0.isRunning ? true : nil }
+        }
     }
 
     private func fetch(_ client: IssuerClient) async {
