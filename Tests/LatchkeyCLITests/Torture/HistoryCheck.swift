@@ -112,22 +112,23 @@ struct HistoryCheck: Sendable {
             operation.keyID.map { operation.outcome == .ok && !record.signers.contains($0) } ?? false
         }.map { Violation(rule: .noLostRotation, operations: [$0]) }
 
-        // Each key signs from one instant to another, and `iat` is whole seconds of the one clock.
-        var spans: [String: (first: Operation, last: Operation)] = [:]
-        for operation in operations {
-            guard let minted = operation.minted else { continue }
-            var span = spans[minted.signer] ?? (operation, operation)
-            if minted.issuedAt < span.first.minted?.issuedAt ?? .max { span.first = operation }
-            if minted.issuedAt > span.last.minted?.issuedAt ?? .min { span.last = operation }
-            spans[minted.signer] = span
+        // Each key signs from one instant to another. `iat` does not tell which: where a node was held up between the
+        // statement and the signature, a token from before a rotation is signed by the key from behind it.
+        let byKey = Dictionary(grouping: operations.filter { $0.minted != nil }, by: \.minted?.signer)
+        let spans = byKey.values.compactMap { own -> (firstDone: Operation, lastBegun: Operation)? in
+            guard let first = own.min(by: { $0.end < $1.end }), let last = own.max(by: { $0.start < $1.start }) else {
+                return nil
+            }
+            return (first, last)
         }
-        let inTurn = spans.values.sorted {
-            ($0.first.minted?.issuedAt ?? 0, $0.last.minted?.issuedAt ?? 0)
-                < ($1.first.minted?.issuedAt ?? 0, $1.last.minted?.issuedAt ?? 0)
-        }
-        for (one, next) in zip(inTurn, inTurn.dropFirst())
-        where one.last.minted?.issuedAt ?? 0 > next.first.minted?.issuedAt ?? 0 {
-            found.append(Violation(rule: .oneSigner, operations: [one.last, next.first]))
+        for (index, one) in spans.enumerated() {
+            for other in spans[(index + 1)...]
+            where one.lastBegun.start > other.firstDone.end && other.lastBegun.start > one.firstDone.end {
+                found.append(
+                    Violation(
+                        rule: .oneSigner,
+                        operations: [one.firstDone, other.firstDone, one.lastBegun, other.lastBegun]))
+            }
         }
         return found
     }

@@ -251,8 +251,8 @@ extension HistoryCheckTests {
         },
         Case("a rotation is lost", .noLostRotation) { $0.add(.rotate, 10, 20, keyID: "b") },
         Case("two keys sign in turns", .oneSigner) {
-            $0.add(.refresh(sid, generation: 1), 10, 20, handsOut: 2, signer: "b", issuedAt: 10)
-            $0.add(.refresh(sid, generation: 2), 30, 40, handsOut: 3, signer: "a", issuedAt: 30)
+            $0.add(.refresh(sid, generation: 1), 10, 20, handsOut: 2, signer: "b")
+            $0.add(.refresh(sid, generation: 2), 30, 40, handsOut: 3, signer: "a")
             $0.row(3, 2)
         },
         Case("a 500", .noAbsurdity) { $0.add(.use(sid), 10, 20, .absurd("500")) },

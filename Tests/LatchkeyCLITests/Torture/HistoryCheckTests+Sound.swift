@@ -118,9 +118,15 @@ extension HistoryCheckTests {
         Case("a rotation takes over", nil) {
             $0.add(.rotate, 10, 20, keyID: "b")
             $0.record.signers = ["a", "b"]
-            $0.add(
-                .refresh(sid, generation: 1), 30, 40, handsOut: 2, signer: "b", issuedAt: 30)
+            $0.add(.refresh(sid, generation: 1), 30, 40, handsOut: 2, signer: "b")
             $0.row(2, 1)
+        },
+        Case("a token of a statement before a rotation is signed behind it, where the node was frozen between", nil) {
+            $0.add(.refresh(sid, generation: 1), 10, 50, handsOut: 2, signer: "b")
+            $0.row(2, 1)
+            $0.add(.logIn(password: 0), 30, 40, handsOut: 1, of: other)
+            $0.row(1, 0, of: other)
+            $0.record.signers = ["a", "b"]
         },
     ]
 }

@@ -40,7 +40,6 @@ struct Operation: Sendable {
         /// The refresh token's.
         let generation: UInt32
         /// The access token's, NumericDate.
-        let issuedAt: Int64
         let expiresAt: Int64
         let signer: String
     }

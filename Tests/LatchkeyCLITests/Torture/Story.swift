@@ -25,14 +25,12 @@ struct Story {
 
     mutating func add(
         _ kind: Operation.Kind, _ start: Int64, _ end: Int64, _ outcome: Operation.Outcome = .ok, node: Int = 0,
-        handsOut generation: UInt32? = nil, of sid: UniqueID = sid, signer: String = "a", issuedAt: Int64? = nil,
+        handsOut generation: UInt32? = nil, of sid: UniqueID = sid, signer: String = "a",
         token tokenID: UniqueID? = nil, keyID: String? = nil
     ) {
         let minted = generation.map {
-            let issuedAt = issuedAt ?? start
-            return Operation.Minted(
-                sid: sid, tokenID: Self.token($0, of: sid), generation: $0, issuedAt: issuedAt,
-                expiresAt: issuedAt + 1000, signer: signer)
+            Operation.Minted(
+                sid: sid, tokenID: Self.token($0, of: sid), generation: $0, expiresAt: start + 1000, signer: signer)
         }
         operations.append(
             Operation(

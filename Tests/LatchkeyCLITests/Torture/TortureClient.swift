@@ -182,12 +182,11 @@ extension Operation.Minted {
         guard parts.count == 3, let header = (try? JSONValue.parse(parts[0]))?.object,
             let claims = (try? JSONValue.parse(parts[1]))?.object,
             let sid = (claims["sid"]?.string).flatMap({ UniqueID(text: $0) }),
-            let tokenID = (claims["jti"]?.string).flatMap({ UniqueID(text: $0) }), let issuedAt = claims["iat"]?.int,
+            let tokenID = (claims["jti"]?.string).flatMap({ UniqueID(text: $0) }),
             let expiresAt = claims["exp"]?.int, let signer = header["kid"]?.string
         else { return nil }
         self.init(
             sid: sid, tokenID: tokenID, generation: bytes[20..<24].reduce(0) { $0 << 8 | UInt32($1) },
-            issuedAt: issuedAt,
             expiresAt: expiresAt, signer: signer)
     }
 }
