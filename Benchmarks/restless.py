@@ -32,7 +32,7 @@ class Restless(threading.Thread):
 
     def run(self):
         while True:
-            follower = Follower(random.choice(self.urls) + "/revocations", wait=2)
+            follower = Follower(random.choice(self.urls) + "/revocations", stale_after=6)
             if self.kept is not None:
                 follower.revocations = self.kept
             self.connections += 1
