@@ -26,7 +26,7 @@ BEGIN;
 WITH head AS (UPDATE feed_head SET seq = seq + 1, digest = sha256(digest) RETURNING seq)
 INSERT INTO revocation_entries (slot, seq, kind, id, expires_at)
 SELECT 15, seq, 1, gen_random_uuid(), now() + interval '15 minutes' FROM head;
-SELECT pg_sleep({seconds});
+SELECT 'slept' FROM pg_sleep({seconds});
 ROLLBACK;
 SELECT 'regretted';
 """
