@@ -104,7 +104,7 @@ struct ClientEndpointTests {
             #expect(answer.header("latchkey-position") != nil)
             #expect(try await it.node.takes(mine.access) == false)
             #expect(
-                try await becomesTrue { try await it.nodes[1].takes(mine.access) == false })
+                try await becomesTrue(within: .seconds(2)) { try await it.nodes[1].takes(mine.access) == false })
             for node in it.nodes { #expect(try await node.takes(kept.access)) }
             let actor: String = try await it.database.query(
                 "SELECT actor FROM audit_events WHERE target = \("token:\(try mine.tokenID.text)")"

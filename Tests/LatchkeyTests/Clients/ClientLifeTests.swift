@@ -80,7 +80,7 @@ struct ClientLifeTests {
             #expect(answer.header("latchkey-position") != nil)
             #expect(try await it.nodes[1].takes(token.access) == false)
             // Promise 2, with room for the other tests on this machine.
-            #expect(try await becomesTrue { try await it.node.takes(token.access) == false })
+            #expect(try await becomesTrue(within: .seconds(2)) { try await it.node.takes(token.access) == false })
             #expect(try await it.listed(before) == 1)
             #expect(try await it.epoch(client) != before)
             #expect(try await it.row(session).cause == ending.cause)

@@ -10,7 +10,7 @@ import Testing
 @Suite("A node whose database is gone", .timeLimit(.minutes(5)), .eachAnswerCounts)
 struct DegradedModeTests {
     /// Two seconds for the database, and as much again for two cores that run other tests beside it.
-    private static let limit: Duration = .seconds(8)
+    private static let limit: Duration = .milliseconds(4_000)
 
     @Test func `is called here by every route that needs it`() async throws {
         try await TestInstallation.run { it in

@@ -118,14 +118,14 @@ struct DeathTests {
             let answer = try await scene.die()
             #expect(try await it.node.get(scene.probe, bearer: scene.token).status == 401)
             #expect(
-                try await becomesTrue {
+                try await becomesTrue(within: .seconds(2)) {
                     try await it.nodes[1].get(scene.probe, bearer: scene.token).status == 401
                 })
             let position = answer.header("latchkey-position").flatMap { FeedPosition(word: $0) }
             if !["reuse", "rollback"].contains(death.description) { #expect(position != nil) }
             for follower in followers {
                 #expect(
-                    await becomesTrue {
+                    await becomesTrue(within: .seconds(2)) {
                         switch scene.name {
                         case .id(let id): follower.holds(id)
                         case .key(let kid): follower.holds(keyID: kid)
@@ -145,7 +145,7 @@ struct DeathTests {
             // And to verifiers that speak the standard, where it is more than one token's.
             if case .id(let id) = scene.name, StatusIndex(of: id) != nil {
                 for node in it.nodes {
-                    #expect(try await becomesTrue { try await status.isSet(node) == true })
+                    #expect(try await becomesTrue(within: .seconds(3)) { try await status.isSet(node) == true })
                 }
             }
             // And to one that comes back with its old position, or polls.

@@ -181,7 +181,7 @@ struct FeedLossTests {
                 await becomesTrue(within: .seconds(30)) {
                     followers.allSatisfy { $0.epoch != nil && $0.epoch != epoch }
                 })
-            #expect(ContinuousClock.now - restored < .seconds(20))
+            #expect(ContinuousClock.now - restored < .seconds(5))
             #expect(Set(followers.map(\.epoch)).count == 1)
             #expect(followers.allSatisfy { $0.resyncs == 1 })
 

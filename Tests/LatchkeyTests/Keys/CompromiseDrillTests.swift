@@ -9,7 +9,7 @@ import Testing
 @Suite struct CompromiseDrillTests {
     private static let drills = ProcessInfo.processInfo.environment["LATCHKEY_DRILLS"].flatMap { Int($0) } ?? 100
 
-    @Test func `A compromise reaches every node and every follower, and how soon is printed`()
+    @Test func `A compromise reaches every node and every follower within the second, by the median of many`()
         async throws
     {
         // Keys whose making costs nothing: what is measured is the way of the news.
@@ -57,6 +57,7 @@ import Testing
             print(
                 "\(Self.drills) compromises: answered after \(Self.text(own)), refused by 2 nodes and 2 followers after "
                     + "\(Self.text(everywhere))")
+            #expect(everywhere.sorted()[everywhere.count / 2] < .seconds(1))
         }
     }
 

@@ -127,15 +127,15 @@ struct TokenHeldKeyTests {
             }
             #expect(statuses == [503])
             // Promised are 2 s: this machine may be busy.
-            #expect(slowest < .seconds(10))
+            #expect(slowest < .seconds(3))
             #expect(try await becomesTrue { try await other.get("/readyz").status == 503 })
             #expect(await more.ring.proveToken() == .doesNotAnswer)
             let start = ContinuousClock.now
             #expect(try await other.logIn("alice").status == 503)
-            #expect(ContinuousClock.now - start < .milliseconds(1_400), "known by now")
+            #expect(ContinuousClock.now - start < .seconds(1), "known by now")
             let stop = ContinuousClock.now
             await other.stop()
-            #expect(ContinuousClock.now - stop < .seconds(9))
+            #expect(ContinuousClock.now - stop < .seconds(5))
             try soft.thaw()
             #expect(try await becomesTrue(within: .seconds(30)) { try await it.node.logIn("alice").status == 200 })
             #expect(try await becomesTrue { try await it.node.get("/readyz").status == 200 })

@@ -41,7 +41,7 @@ struct TokenRevocationTests {
         }
     }
 
-    @Test("reaches the other node, and how soon is printed")
+    @Test("reaches the other node within 100 ms, by the median of many")
     func latency() async throws {
         try await TestInstallation.run(nodes: 2) { it in
             _ = try await it.node.newUser("alice")
@@ -57,6 +57,8 @@ struct TokenRevocationTests {
             }
             let median = spent.sorted()[spent.count / 2]
             print("a revocation reaches the other node after \(median) (median of \(spent.count))")
+            // The promise is 100 ms on an idle machine; the tests share this one with each other.
+            #expect(median < .milliseconds(500))
         }
     }
 
