@@ -108,22 +108,36 @@ test coverage: PACKAGES += nginx softhsm2
 
 # With how many tests at once: all of them starve each other of two cores, take as long, and miss their deadlines.
 SIMULATIONS := KeySimulationTests|RefreshSimulationTests
-RUN_TESTS := swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width
+
+# Of thousands of lines those that failed are said once more at the end, where one looks for them.
+define run_tests
+run_tests() {
+	local report=.build/test-report
+	# No pipe: a process that a failed test left behind would keep it open, and make waiting.
+	if swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width "$$@" \
+		> >(tee "$$report") 2>&1; then return; fi
+	sleep 1
+	echo 'test: what failed:'
+	awk '/✘|error: |Fatal error/ { print; told = 1; next } /^ *↳/ { if (told) print; next } { told = 0 }' "$$report"
+	return 1
+}
+endef
 
 test: swift python lint ## every test, against PostgreSQL clusters that the tests start themselves
 	@export LATCHKEY_STRICT=1 LATCHKEY_TEST_PYTHON="$$PWD/$(VENV)/bin/python"
 	echo 'test: building in debug mode (3 to 8 minutes the first time, then seconds)'
 	swift build --build-tests
+	$(run_tests)
 	echo 'test: running the tests of the libraries (a minute)'
-	$(RUN_TESTS) 4 --skip '^Latchkey(CLI)?Tests'
+	run_tests 4 --skip '^Latchkey(CLI)?Tests'
 	echo 'test: running the tests of the server but for simulations (five minutes)'
-	$(RUN_TESTS) 4 --filter '^LatchkeyTests' --skip '$(SIMULATIONS)'
+	run_tests 4 --filter '^LatchkeyTests' --skip '$(SIMULATIONS)'
 	# Apart: they keep every thread busy, and what waits for a database beside them waits too long.
 	echo 'test: running the simulations (a minute or two)'
-	$(RUN_TESTS) 2 --filter '$(SIMULATIONS)'
+	run_tests 2 --filter '$(SIMULATIONS)'
 	# Apart: whole processes with deadlines of their own, which hundreds of other tests on the same cores would miss.
 	echo 'test: running the tests of the command (three minutes)'
-	$(RUN_TESTS) 2 --filter '^LatchkeyCLITests'
+	run_tests 2 --filter '^LatchkeyCLITests'
 	echo 'test: running the tests of the Python client against the service (a minute)'
 	export LATCHKEY_BINARY="$$(swift build --show-bin-path)/latchkey"
 	cd clients/python && "$$LATCHKEY_TEST_PYTHON" -B -m pytest -q -p no:cacheprovider
