@@ -137,7 +137,10 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	run_tests 2 --filter '$(SIMULATIONS)'
 	# Apart: whole processes with deadlines of their own, which hundreds of other tests on the same cores would miss.
 	echo 'test: running the tests of the command (three minutes)'
-	run_tests 2 --filter '^LatchkeyCLITests'
+	run_tests 2 --filter '^LatchkeyCLITests' --skip TortureTests
+	# Apart: its clients and its nodes take all they get.
+	echo 'test: running half a minute of torture'
+	run_tests 1 --filter '^LatchkeyCLITests.TortureTests'
 	echo 'test: running the tests of the Python client against the service (a minute)'
 	export LATCHKEY_BINARY="$$(swift build --show-bin-path)/latchkey"
 	cd clients/python && "$$LATCHKEY_TEST_PYTHON" -B -m pytest -q -p no:cacheprovider

@@ -180,7 +180,7 @@ FROM revocation_entries_{slot:02} \gset
 \timing on
 BEGIN;
 LOCK TABLE revocation_entries_{slot:02} IN ACCESS EXCLUSIVE MODE NOWAIT;
-SELECT EXISTS (SELECT FROM revocation_entries_{slot:02} WHERE seq > :last);
+SELECT max(seq) > :last FROM revocation_entries_{slot:02};
 TRUNCATE revocation_entries_{slot:02};
 COMMIT;
 """

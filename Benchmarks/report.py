@@ -4,7 +4,9 @@ from statistics import median
 
 
 def spread(values):
-    """`median (least to most)`."""
+    """`median (least to most)`; what was measured once stands alone."""
+    if len(values) == 1:
+        return number(values[0])
     return f"{number(median(values))} ({number(min(values))} to {number(max(values))})"
 
 

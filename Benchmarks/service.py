@@ -40,11 +40,11 @@ def children(pid):
         return []
 
 
-def resident(pid):
-    """Resident memory in MiB."""
+def resident(pid, what="VmRSS"):
+    """Resident memory in MiB; `VmHWM` is the most that there ever was."""
     with open(f"/proc/{pid}/status") as status:
         for line in status:
-            if line.startswith("VmRSS:"):
+            if line.startswith(what + ":"):
                 return int(line.split()[1]) / 1024
     return 0.0
 

@@ -7,8 +7,8 @@ struct UsersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "users", abstract: "The users.", discussion: "Example: latchkey users list",
         subcommands: [
-            Create.self, List.self, Show.self, Disable.self, Enable.self, SetPassword.self, Grant.self, RevokeRole.self,
-            Import.self,
+            Create.self, List.self, Show.self, Disable.self, Enable.self, Delete.self, SetPassword.self, Grant.self,
+            RevokeRole.self, Import.self,
         ])
 
     /// From standard input: an argument would stand in the process list.
@@ -110,6 +110,30 @@ struct UsersCommand: AsyncParsableCommand {
                 try await it.users.enable(try await it.users.find(name).id, origin: InstallationOptions.origin)
             }
             Output.line("enabled \(name)")
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "delete", abstract: "Ends the user's sessions and forgets the user, for good.",
+            discussion: """
+                The audit log keeps what was done, by the user's id. To lock somebody out for a while, disable them.
+
+                Example: latchkey users delete alice --reason 'asked for it' --yes
+                """)
+
+        @OptionGroup var installation: InstallationOptions
+        @Argument(help: "Name or id.") var name: String
+        @Option(help: "Written to the audit log.") var reason: String?
+        @Flag(help: "Do it: it cannot be undone.") var yes = false
+
+        func run() async throws {
+            guard yes else { throw Failure("nothing was done: it cannot be undone, so say --yes to do it") }
+            try await installation.withInstallation { it in
+                let user = try await it.users.find(name)
+                _ = try await it.sessions.delete(user.id, reason: reason, origin: InstallationOptions.origin)
+            }
+            Output.line("deleted \(name); every session ended")
         }
     }
 

@@ -138,6 +138,23 @@ import Testing
         #expect(try await audit("user:\(id)")["action"]?.string == "user.enabled")
     }
 
+    @Test func `A user is deleted once that is confirmed, for good`() async throws {
+        let id = try await create("david")["id"]?.string ?? ""
+        let login = try await dev.site.logIn("david")
+        let asked = try await dev.command("users", "delete", "david")
+        #expect(asked.exit == .code(1))
+        #expect(asked.errors.contains("--yes"))
+        #expect(try await dev.site.account(login["access_token"]) == 200)
+        try await command("users", "delete", "david", "--reason", "asked for it", "--yes")
+        #expect(try await dev.site.refusesSoon(login["access_token"]))
+        #expect(try await dev.site.refresh(login["refresh_token"])["error"] == "invalid_grant")
+        #expect(try await dev.site.logIn("david").status == 401)
+        #expect(try await dev.command("users", "delete", "david", "--yes").exit == .code(1))
+        let record = try await audit("user:\(id)")
+        #expect(record["action"]?.string == "user.deleted")
+        #expect(record["detail"]?.object?["reason"]?.string == "asked for it")
+    }
+
     @Test func `A password that is set opens, the old one does not, and every session has ended`() async throws {
         let id = try await create("erin")["id"]?.string ?? ""
         let login = try await dev.site.logIn("erin")

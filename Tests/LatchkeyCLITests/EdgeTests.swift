@@ -106,8 +106,10 @@ import Testing
                 var times: [Duration] = []
                 while ContinuousClock.now - connected < .seconds(6) {
                     let start = ContinuousClock.now
-                    #expect(try await node.site.get("/livez").status == 200)
-                    let answer = try await node.site.refresh(refresh)
+                    let answer = try await Site.$asksAgain.withValue(false) {
+                        #expect(try await node.site.get("/livez").status == 200)
+                        return try await node.site.refresh(refresh)
+                    }
                     #expect(answer.status == 200)
                     refresh = answer["refresh_token"]
                     times.append(.now - start)

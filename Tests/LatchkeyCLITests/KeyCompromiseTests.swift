@@ -104,6 +104,7 @@ import Testing
             return await status.value
         }
         let status = try await database.transaction(timeout: 30_000_000_000) { transaction in
+            try await transaction.query("SET LOCAL idle_in_transaction_session_timeout = 0")
             try await transaction.query(held.row)
             let status = Task { await request() }
             let waits = try await becomesTrue {
@@ -130,21 +131,37 @@ import Testing
                     ["users", "create", "root", "--role", "admin"], environment: ground.environment,
                     input: "correct horse\n")
                 #expect(made.exit == .code(0), "\(made.errors)")
-                for moment in Moment.allCases { try await drill(moment, ground, nodes[0].site) }
+                for moment in Moment.allCases {
+                    // The server may notice that its client is gone before it has the lock, and roll back: that is
+                    // nothing at all, as promised, but not the moment that is meant.
+                    var tries = 0
+                    repeat {
+                        tries += 1
+                        let isDone = try await drill(moment, ground, nodes[0].site)
+                        if moment != .withItsCommitOnTheWay || isDone { break }
+                    } while tries < 5
+                    #expect(tries < 5, "\(moment) was never met")
+                }
             }
         }
     }
 
-    private func drill(_ moment: Moment, _ ground: ServeGround, _ site: Site) async throws {
+    /// - Returns: whether it was done, all of it.
+    private func drill(_ moment: Moment, _ ground: ServeGround, _ site: Site) async throws -> Bool {
         let tokens = try await site.logIn("root")
         let listed = try await site.get("/admin/keys", bearer: tokens["access_token"]).json["items"]?.array
         let kid = try #require(
             listed?.compactMap(\.object).first { $0["state"]?.string == "active" }?["kid"]?.string)
         let path = "/admin/keys/\(kid)/compromise"
         let body: JSONValue = ["reason": "a crash", "confirm": true]
-        let victim = try await ground.start()
-        _ = try await victim.process.line(after: "ready: ")
-        try await ground.withDatabase { database in
+        let names: Query = """
+            SELECT DISTINCT application_name AS name FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name LIKE 'latchkey %'
+            """
+        let isDone = try await ground.withDatabase { database in
+            let others = try await database.query(names).rows.map { try $0.decode("name", as: String.self) }
+            let victim = try await ground.start()
+            _ = try await victim.process.line(after: "ready: ")
             let status = try await send(
                 { try? await victim.site.post(path, body, bearer: tokens["access_token"]).status }, until: moment,
                 database
@@ -152,15 +169,9 @@ import Testing
                 victim.process.send(SIGKILL)
                 try await victim.process.end()
             }
-            // What the server was sent it finishes.
+            // What the server was sent it finishes, or notices that nobody is there: either way its backends end.
             let isOver = try await becomesTrue {
-                try await database.query(
-                    """
-                    SELECT pid FROM pg_stat_activity
-                    WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()
-                      AND (query LIKE '%revoked_keys%' OR query LIKE '%FROM key_ring FOR UPDATE%')
-                    """
-                ).count == 0
+                try await database.query(names).rows.allSatisfy { others.contains(try $0.decode("name")) }
             }
             try #require(isOver)
             let row = try await database.query(
@@ -179,10 +190,11 @@ import Testing
             #expect(Set(parts).count == 1, "\(moment): \(parts)")
             if status == 202 { #expect(parts[0] == 1) }
             if moment == .beforeItsTurn { #expect(parts[0] == 0) }
-            if moment == .withItsCommitOnTheWay { #expect(parts[0] == 1) }
+            return parts[0] == 1
         }
         let again = try await site.refresh(tokens["refresh_token"])
         #expect(try await site.post(path, body, bearer: again["access_token"]).status == 202)
         #expect(try await site.refusesSoon(tokens["access_token"]))
+        return isDone
     }
 }

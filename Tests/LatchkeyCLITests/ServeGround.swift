@@ -43,10 +43,10 @@ struct ServeGround: Sendable {
             ["serve", "--port", "\(FreePort.next())"], environment: environment.merging(changes) { $1 })
     }
 
-    func withDatabase(_ body: (Database) async throws -> Void) async throws {
+    func withDatabase<Result: Sendable>(_ body: (Database) async throws -> Result) async throws -> Result {
         let database = Database.patient(connectionString)
         defer { database.shutDown() }
-        try await body(database)
+        return try await body(database)
     }
 
     /// Runs `body` with so many nodes that serve, started at once.

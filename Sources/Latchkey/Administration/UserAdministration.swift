@@ -60,6 +60,11 @@ package struct UserAdministration: Sendable {
                     body, passwordIs: .optional, users, origin: context.origin, once: once)
             }
         }
+        router.delete("/admin/users/{user}") { _, context in
+            try context.require(scope: "users:write")
+            let position = try await sessions.delete(try await user(context).id, reason: nil, origin: context.origin)
+            return Response.noContent(caching: .noStore).at(position)
+        }
         router.post("/admin/users/{user}/disable") { request, context in
             try context.require(scope: "users:write")
             let reason = try await JSONBody.ifPresent(request)?.optionalString("reason")

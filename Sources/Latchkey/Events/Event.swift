@@ -23,6 +23,7 @@ package enum Event: Sendable {
     case passwordSet(user: String)
     case userDisabled(user: String, reason: String?)
     case userEnabled(user: String)
+    case userDeleted(user: String, reason: String?)
     case roleGranted(user: String, role: String)
     case roleRevoked(user: String, role: String)
     case roleCreated(role: String, scopes: [String])
@@ -69,6 +70,7 @@ package enum Event: Sendable {
         case .passwordSet: "user.password-set"
         case .userDisabled: "user.disabled"
         case .userEnabled: "user.enabled"
+        case .userDeleted: "user.deleted"
         case .roleGranted: "role.granted"
         case .roleRevoked: "role.revoked"
         case .roleCreated: "role.created"
@@ -102,7 +104,7 @@ package enum Event: Sendable {
     package var target: String {
         switch self {
         case .userRegistered(let user, _), .passwordChanged(let user), .passwordSet(let user),
-            .userDisabled(let user, _),
+            .userDisabled(let user, _), .userDeleted(let user, _),
             .userEnabled(let user), .roleGranted(let user, _), .roleRevoked(let user, _):
             "user:\(user)"
         case .roleCreated(let role, _), .roleChanged(let role, _), .roleDeleted(let role): "role:\(role)"
@@ -133,7 +135,8 @@ package enum Event: Sendable {
         return switch self {
         case .userRegistered(_, let username): with([("username", .string(username))])
         case .passwordChanged, .passwordSet, .userEnabled, .roleDeleted: with([])
-        case .userDisabled(_, let reason), .tokenRevoked(_, let reason): with([("reason", text(reason))])
+        case .userDisabled(_, let reason), .userDeleted(_, let reason), .tokenRevoked(_, let reason):
+            with([("reason", text(reason))])
         case .sessionsRevoked(_, let epochs, let reason):
             with([("sids", epochs.isEmpty ? JSONValue?.none : list(epochs)), ("reason", text(reason))])
         case .roleGranted(_, let role), .roleRevoked(_, let role): with([("role", .string(role))])

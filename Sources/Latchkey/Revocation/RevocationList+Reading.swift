@@ -63,7 +63,7 @@ extension RevocationList {
             let begun = BootInstant.now()
             let results = try await lease.batch(
                 [
-                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.walkInOrder,
                     RevocationSQL.head(known: known?.seq, proven: proven?.position.seq),
                     RevocationSQL.entries(after: known?.seq ?? 0, limit: Self.page),
                     RevocationSQL.keyEntries(after: known?.seq ?? 0), "COMMIT",
@@ -71,8 +71,8 @@ extension RevocationList {
             return (begun, results)
         }
         let ended = BootInstant.now()
-        guard results.count == 5 else { throw .unexpectedRowCount(results.count) }
-        let head = try results[1].one()
+        guard results.count == 6 else { throw .unexpectedRowCount(results.count) }
+        let head = try results[2].one()
         let position = try FeedPosition(head)
         let server = try KnownHistory.Answer(head)
         let here = Standing(position: position, server: server.present, wal: try head.decode("wal"))
@@ -98,13 +98,18 @@ extension RevocationList {
             return reading
         }
         // Behind the first page other snapshots do: entries up to a head that was read stay what they are.
-        var page = try RevocationPage(results[2].one())
-        try take(page, results[3], of: history)
+        var page = try RevocationPage(results[3].one())
+        try take(page, results[4], of: history)
         while page.entries.count == Self.page, let seq = page.entries.last?.seq {
-            let result = try await database.lease(timeout: Self.pagesTimeout) { lease throws(PostgresError) in
-                try await lease.query(RevocationSQL.entries(after: seq, through: position.seq, limit: Self.page))
+            let results = try await database.lease(timeout: Self.pagesTimeout) { lease throws(PostgresError) in
+                try await lease.batch(
+                    [
+                        "BEGIN READ ONLY", RevocationSQL.walkInOrder,
+                        RevocationSQL.entries(after: seq, through: position.seq, limit: Self.page), "COMMIT",
+                    ], commits: .no)
             }
-            page = try RevocationPage(result.one())
+            guard results.count == 4 else { throw .unexpectedRowCount(results.count) }
+            page = try RevocationPage(results[2].one())
             try take(page, nil, of: history)
         }
         let sample = SteadyClock.Sample(

@@ -80,6 +80,11 @@ package enum RevocationSQL {
         """
     }
 
+    /// A page is read along the index, whatever the statistics say. Where they know nothing yet of millions of rows (behind
+    /// a restore, or a storm of revocations) PostgreSQL takes a page for all there is, and collects and sorts all for each:
+    /// past the deadline, so that no node would start.
+    static let walkInOrder: Query = "SET LOCAL enable_sort = off"
+
     /// In their order, as many as one reading takes at once; in one row, as `RevocationPage` reads it: a column of each
     /// costs the node ten times as much, and a node that starts may have millions to read.
     ///
@@ -154,8 +159,9 @@ package enum RevocationSQL {
         "LOCK TABLE \("revocation_entries", slot: slot) IN ACCESS EXCLUSIVE MODE NOWAIT"
     }
 
+    /// By the last row: for any behind a position PostgreSQL may go through all of them, under the lock.
     static func hasRows(slot: Int16, after seq: Int64) -> Query {
-        "SELECT EXISTS (SELECT FROM \("revocation_entries", slot: slot) WHERE seq > \(seq)) AS found"
+        "SELECT COALESCE(max(seq) > \(seq), false) AS found FROM \("revocation_entries", slot: slot)"
     }
 
     static func empty(slot: Int16) -> Query {

@@ -31,6 +31,7 @@ package enum EndCause: String, Sendable, CaseIterable {
     case rollback = "history-lost"
     case passwordChanged = "password-changed"
     case userDisabled = "user-disabled"
+    case userDeleted = "user-deleted"
     case roleTaken = "role-taken"
     case clientDisabled = "client-disabled"
     case clientNarrowed = "client-narrowed"

@@ -62,6 +62,17 @@ extension Sessions {
         }
     }
 
+    /// The name is free from then on; whoever takes it is another user, with another id.
+    /// - Throws: `Rejection.notFound`.
+    package func delete(_ user: UserID, reason: String?, origin: Origin) async throws -> FeedPosition {
+        try await endMany(
+            .user(user, except: nil), cause: .userDeleted, reason: reason, origin: origin,
+            event: .userDeleted(user: user.text, reason: reason)
+        ) { transaction in
+            try expectOne(try await transaction.query(UserSQL.delete(user)), or: .notFound(what: "user"))
+        }
+    }
+
     /// The owner changes the password: every other session ends, and no device is known any more.
     /// - Throws: what `prove` does; `Rejection.invalidCredentials` also where the password was changed meanwhile.
     package func changePassword(

@@ -92,6 +92,9 @@ package enum UserSQL {
         """
     }
 
+    /// A birth that waits for the row finds none, as it would find another version. The roles go with it.
+    package static func delete(_ id: UserID) -> Query { "DELETE FROM users WHERE id = \(id.id)" }
+
     package static func enable(_ id: UserID) -> Query {
         "UPDATE users SET status = 'active' WHERE id = \(id.id)"
     }

@@ -8,6 +8,7 @@ answer's `Cache-Control`.
 """
 
 import collections
+import itertools
 import json
 import random
 import re
@@ -126,14 +127,16 @@ class Session(threading.Thread):
 
     def post(self, path, **body):
         # A lost answer is asked for again: the same refresh token gets the same successor.
+        began = time.monotonic()
         answer = from_either(lambda node: requests.post(node + path, timeout=5, **body))
         if answer.status_code != 200:
             raise RuntimeError(f"{path} answered {answer.status_code}: {answer.text}")
-        return answer.json()
+        tokens = answer.json()
+        self.minted.append((began, time.monotonic(), jwt.get_unverified_header(tokens["access_token"])["kid"]))
+        return tokens
 
     def take(self, token):
         claims = jwt.decode(token, options={"verify_signature": False})
-        self.minted.append((claims["iat"], jwt.get_unverified_header(token)["kid"]))
         self.verify(token, claims["exp"])
         # Past its end by some of the leeway that each verifier grants.
         self.again.append((claims["exp"] + LEEWAY / 2, token, claims["exp"]))
@@ -159,13 +162,15 @@ class Session(threading.Thread):
 
 
 def overlaps(minted):
-    """Pairs of keys that signed in turns: the spans of `iat` of two keys share no more than the second of the change."""
+    """Pairs of keys that signed in turns. A key was surely chosen between the asking for its token and the answer; two
+    keys went by turns where each was surely used before the other surely was. (`iat` tells no more than a whole second,
+    and not when the key was chosen.)"""
     spans = {}
-    for issued, kid in minted:
-        first, last = spans.get(kid, (issued, issued))
-        spans[kid] = (min(first, issued), max(last, issued))
-    ordered = sorted(spans.items(), key=lambda item: item[1])
-    return [(a[0], b[0]) for a, b in zip(ordered, ordered[1:]) if b[1][0] < a[1][1]]
+    for asked, answered, kid in minted:
+        earliest, latest = spans.get(kid, (answered, asked))
+        spans[kid] = (min(earliest, answered), max(latest, asked))
+    return [(a, b) for a, b in itertools.combinations(spans, 2)
+            if spans[a][0] < spans[b][1] and spans[b][0] < spans[a][1]]
 
 
 def main():
@@ -180,7 +185,7 @@ def main():
     minted = [token for session in sessions for token in session.minted]
     verifiers = [verifier for session in sessions for verifier in session.verifiers]
     print(json.dumps({
-        "tokens": len(minted), "keys": len({kid for _, kid in minted}), "overlaps": len(overlaps(minted)),
+        "tokens": len(minted), "keys": len({kid for *_, kid in minted}), "overlaps": len(overlaps(minted)),
         "verified": sum(verifier.verified for verifier in verifiers),
         "fetches": sum(verifier.fetches for verifier in verifiers),
         "late": sum(session.late for session in sessions), "failures": len(failures),

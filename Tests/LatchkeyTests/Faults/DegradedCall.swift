@@ -36,7 +36,7 @@ struct DegradedCall: Sendable {
         let alice = try await node.newUser("alice")
         let second = try await node.logIn("alice")
         let leaving = try await node.newUser("leaving")
-        for name in ["one", "two"] { try #require(try await node.newUser(name).status == 200) }
+        for name in ["one", "two", "three"] { try #require(try await node.newUser(name).status == 200) }
         let third = try await node.logIn("two")
         let reader: JSONValue = ["name": "reader", "scopes": ["a:b"]]
         try #require(try await node.post("/admin/roles", reader, bearer: admin).status == 201)
@@ -84,6 +84,7 @@ struct DegradedCall: Sendable {
             call("DELETE", "/admin/sessions/{sid}", [third.sid.text], by: admin, gets: 204),
             call("POST", "/admin/revocations", by: admin, json: ["user": "two", "reason": "a test"], gets: 204),
             call("POST", "/admin/users/{user}/disable", ["one"], by: admin, gets: 204),
+            call("DELETE", "/admin/users/{user}", ["three"], by: admin, gets: 204),
             call("POST", "/admin/users/{user}/enable", ["one"], by: admin, gets: 204),
             call(
                 "POST", "/admin/users/{user}/password", ["one"], by: admin, json: ["new": "battery staple"], gets: 204),

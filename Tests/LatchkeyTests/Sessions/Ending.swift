@@ -11,7 +11,7 @@ enum Ending: String, CaseIterable, Sendable {
     case changePassword
     case administratorDeletesSession, administratorRevokesSession, administratorRevokesByRefreshToken
     case administratorRevokesUser, administratorRevokesClient, administratorRevokesAll
-    case administratorDisables, administratorSetsPassword
+    case administratorDisables, administratorDeletes, administratorSetsPassword
     case roleTaken, roleNarrowed, roleDeleted
 
     /// What stands in the session's row and in its audit row.
@@ -20,6 +20,7 @@ enum Ending: String, CaseIterable, Sendable {
         case .logOut, .deleteOwn: "logged-out"
         case .changePassword, .administratorSetsPassword: "password-changed"
         case .administratorDisables: "user-disabled"
+        case .administratorDeletes: "user-deleted"
         case .roleTaken, .roleNarrowed, .roleDeleted: "role-taken"
         case .revokeByRefreshToken, .revokeByOldRefreshToken, .administratorDeletesSession,
             .administratorRevokesSession,
@@ -35,6 +36,7 @@ enum Ending: String, CaseIterable, Sendable {
         case .changePassword: ("user.password-changed", "user:\(userID)")
         case .administratorSetsPassword: ("user.password-set", "user:\(userID)")
         case .administratorDisables: ("user.disabled", "user:\(userID)")
+        case .administratorDeletes: ("user.deleted", "user:\(userID)")
         case .administratorRevokesUser: ("sessions.revoked", "user:\(userID)")
         case .administratorRevokesClient: ("sessions.revoked", "client:first-party")
         case .administratorRevokesAll: ("sessions.revoked", "all")
@@ -117,6 +119,7 @@ enum Ending: String, CaseIterable, Sendable {
         case .administratorRevokesClient: return try await revoke("client", "first-party")
         case .administratorRevokesAll: return try await revoke("all", true)
         case .administratorDisables: return try await node.post("\(user)/disable", bearer: admin)
+        case .administratorDeletes: return try await node.delete(user, bearer: admin)
         case .administratorSetsPassword:
             return try await node.post("\(user)/password", ["new": "battery staple"], bearer: admin)
         case .roleTaken: return try await node.delete("\(user)/roles/reader", bearer: admin)

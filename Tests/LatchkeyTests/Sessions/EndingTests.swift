@@ -85,7 +85,7 @@ struct EndingTests {
             default: password = "correct horse"
             }
             let again = try await it.node.logIn("alice", password)
-            if ending == .administratorDisables {
+            if ending == .administratorDisables || ending == .administratorDeletes {
                 #expect(again.status == 401)
                 #expect(again["code"] == "invalid-credentials")
             } else {
@@ -118,6 +118,28 @@ struct EndingTests {
             }
             #expect(try await it.row(scene.victim) == row)
             #expect(try await it.listed() == length)
+        }
+    }
+
+    @Test("by deleting the user forgets the account, and leaves the name to whoever takes it")
+    func deletedUser() async throws {
+        try await TestInstallation.run { it in
+            let administrator = try await Ending.administrator(it)
+            let scene = try await Ending.scene(it, administrator: administrator)
+            let path = "/admin/users/alice"
+            #expect(try await it.node.delete(path, bearer: scene.victim.access).status == 403)
+            #expect(try await it.node.get(path, bearer: administrator).status == 200)
+            #expect(try await it.node.delete(path, bearer: administrator).status == 204)
+            #expect(try await it.node.get(path, bearer: administrator).status == 404)
+            #expect(try await it.node.delete(path, bearer: administrator).status == 404)
+            let users = try await it.node.get("/admin/users", bearer: administrator)
+            #expect(users.json["items"]?.array?.contains { $0.object?["username"] == "alice" } == false)
+
+            let other = try await it.node.newUser("alice")
+            #expect(try other.userID != scene.victim.userID)
+            #expect(!other["scope"].contains("things:read"))
+            #expect(try await it.node.admits(scene.victim) == false)
+            it.expectInvalidGrant(try await it.node.refresh(scene.elsewhere.refresh))
         }
     }
 

@@ -8,11 +8,12 @@ import Testing
 extension IsolationTests {
     /// What ends all sessions of an account in two steps: first the account, then its sessions.
     enum Change: String, Sendable, CaseIterable {
-        case disable, setPassword, revokeAll, takeRole
+        case disable, delete, setPassword, revokeAll, takeRole
 
         var cause: EndCause {
             switch self {
             case .disable: .userDisabled
+            case .delete: .userDeleted
             case .setPassword: .passwordChanged
             case .revokeAll: .revoked
             case .takeRole: .roleTaken
@@ -22,6 +23,7 @@ extension IsolationTests {
         func first(_ user: UserID) throws -> [Query] {
             switch self {
             case .disable: [UserSQL.disable(user)]
+            case .delete: [UserSQL.delete(user)]
             case .setPassword:
                 [
                     UserSQL.setPassword(
@@ -42,6 +44,7 @@ extension IsolationTests {
         var ending: Ending {
             switch self {
             case .disable: .administratorDisables
+            case .delete: .administratorDeletes
             case .setPassword: .administratorSetsPassword
             case .revokeAll: .administratorRevokesUser
             case .takeRole: .roleTaken
