@@ -131,12 +131,12 @@ class Session(threading.Thread):
         answer = from_either(lambda node: requests.post(node + path, timeout=5, **body))
         if answer.status_code != 200:
             raise RuntimeError(f"{path} answered {answer.status_code}: {answer.text}")
-        tokens = answer.json()
-        self.minted.append((began, time.monotonic(), jwt.get_unverified_header(tokens["access_token"])["kid"]))
-        return tokens
+        self.minting = began, time.monotonic()
+        return answer.json()
 
     def take(self, token):
         claims = jwt.decode(token, options={"verify_signature": False})
+        self.minted.append((*self.minting, jwt.get_unverified_header(token)["kid"]))
         self.verify(token, claims["exp"])
         # Past its end by some of the leeway that each verifier grants.
         self.again.append((claims["exp"] + LEEWAY / 2, token, claims["exp"]))
