@@ -32,11 +32,12 @@ import Testing
             #expect(list.contains(keyID: kid))
             #expect(try await scene.restore(kid).status == 200)
             #expect(list.contains(keyID: kid) == false)
-            list.insert(Self.entry(.kid, 1, kid))
+            let position = try #require(list.position)
+            list.insert(Self.entry(.kid, 1, kid), at: position)
             #expect(list.contains(keyID: kid) == false)
             // A lift comes by reading alone.
-            list.insert(Self.entry(.kid, 3, kid))
-            list.insert(Self.entry(.lift, 4, kid))
+            list.insert(Self.entry(.kid, 3, kid), at: position)
+            list.insert(Self.entry(.lift, 4, kid), at: position)
             #expect(list.contains(keyID: kid))
         }
     }
