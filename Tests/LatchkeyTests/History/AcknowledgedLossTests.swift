@@ -8,7 +8,7 @@ import Testing
 /// Of two synchronous standbys one confirms, and the other takes over: nobody can promise more than one of them has.
 @Suite("A failover that lost what its node has acknowledged", .timeLimit(.minutes(5)), .eachAnswerCounts)
 struct AcknowledgedLossTests {
-    enum Acknowledged: CaseIterable, Sendable { case endOfSession, revocationOfToken, compromiseOfKey }
+    enum Acknowledged: CaseIterable, Sendable { case endOfSession, revocationOfToken }
 
     /// Before any later commit could prove it: the acknowledgement is the evidence.
     @Test(arguments: Acknowledged.allCases) func `begins a new history, though it calls itself synchronous`(
@@ -36,15 +36,12 @@ struct AcknowledgedLossTests {
         _ what: Acknowledged, _ node: TestNode, _ primary: OwnCluster, _ behind: OwnCluster
     ) async throws {
         _ = try await node.installation.revocations.narrow()
-        let administrator = try await node.administrator()
         let witnesses = try await Witnesses.make(node)
         let before = try await HistoryRow.read(primary.connectionString)
         #expect(
             try await becomesTrue {
                 try await behind.value("SELECT EXISTS (SELECT FROM users WHERE username = 'bob') AS value")
             })
-        let standby: String = try await primary.value(
-            "SELECT min(kid) AS value FROM signing_keys WHERE activates_at IS NULL AND compromised_at IS NULL")
         try await behind.administer("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
         try #require(
             try await becomesTrue {
@@ -54,9 +51,6 @@ struct AcknowledgedLossTests {
             switch what {
             case .endOfSession: try await node.revoke(witnesses.revoked.refresh)
             case .revocationOfToken: try await node.revoke(witnesses.revoked.access)
-            case .compromiseOfKey:
-                try await node.post(
-                    "/admin/keys/\(standby)/compromise", ["reason": "a test", "confirm": true], bearer: administrator)
             }
         #expect((200..<300).contains(answer.status))
         #expect(answer.header("latchkey-position") != nil)
@@ -74,7 +68,5 @@ struct AcknowledgedLossTests {
             try await behind.value(
                 "SELECT count(*) AS value FROM audit_events WHERE action = 'history.lost'", as: Int64.self) == 1)
         try await witnesses.expectVoid(node)
-        // One that was compromised in what is lost stays refused.
-        if what == .compromiseOfKey { #expect(node.installation.revocations.contains(keyID: standby)) }
     }
 }

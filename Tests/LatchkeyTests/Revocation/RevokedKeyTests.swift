@@ -28,8 +28,11 @@ import Testing
             let scene = try await CompromiseScene(it)
             let kid = try #require(try await scene.keys(.active).first)
             let list = it.node.installation.revocations
-            #expect(try await scene.compromise(kid).status == 202)
+            let compromised = try await scene.compromise(kid)
+            #expect(compromised.status == 202)
             #expect(list.contains(keyID: kid))
+            // A database that lacks it one day has lost something: it was acknowledged.
+            #expect(list.appendedAt?.word == compromised.header("latchkey-position"))
             #expect(try await scene.restore(kid).status == 200)
             #expect(list.contains(keyID: kid) == false)
             let position = try #require(list.position)
