@@ -14,7 +14,7 @@ package final class Patience: Sendable {
     }
 
     /// How long the next statement may wait.
-    func bounded(_ timeout: Int64) -> Int64 { min(timeout, max(0, left.load(ordering: .relaxed))) }
+    package func bounded(_ timeout: Int64) -> Int64 { min(timeout, max(0, left.load(ordering: .relaxed))) }
 
     /// Time that was waited for the database by another way than a statement of one's own.
     package func spend(_ duration: Duration) {

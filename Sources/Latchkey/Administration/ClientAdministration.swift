@@ -58,19 +58,23 @@ package struct ClientAdministration: Sendable {
             let body = try await JSONBody.ifPresent(request)
             let seconds = try body?.optionalInteger("expire_old_after") ?? Sessions.oldSecretLife
             let secret = ClientSecret.random()
+            var position: FeedPosition?
             let answer = try await idempotency.answer(
                 to: request, body, from: context.origin.actor, route: "POST /admin/clients/{client}/secret", target: id
             ) { (client: Client) in
                 CreatedAnswer(client.json(secret: secret), location: nil)
             } _: { once in
-                try await sessions.rotateSecret(
+                let rotated = try await sessions.rotateSecret(
                     of: id, to: clients.keys.hash(secret, for: id), oldLives: seconds,
-                    by: .bearer(scopes: bearer.scopes), origin: context.origin, once: once
-                ).client
+                    by: .bearer(scopes: bearer.scopes), origin: context.origin, once: once)
+                position = rotated.position
+                return rotated.client
             }
             guard seconds == 0 else { return answer }
-            // Told again, or by another node: what ended the first time is in this node's own set before it is answered.
-            return answer.at(try await sessions.readPosition())
+            // Told again, or by another node: what ended the first time is in this node's own set before it is answered. But
+            // for want of a reading nobody loses sight of a secret that is in force.
+            if position == nil { position = try? await sessions.readPosition() }
+            return answer.at(position)
         }
         router.post("/admin/clients/{client}/disable") { request, context in
             try context.require(scope: "clients:write")

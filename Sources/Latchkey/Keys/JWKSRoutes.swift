@@ -1,5 +1,7 @@
 import HTTPTypes
 package import Hummingbird
+import JOSE
+import LibCrypto
 
 /// `GET /.well-known/jwks.json` (RFC 7517 §5): encoded once, conditional (RFC 9110 §13.1.2), for anybody.
 package struct JWKSRoutes: Sendable {
@@ -44,5 +46,28 @@ package struct JWKSRoutes: Sendable {
                 return tag.elementsEqual(etag.utf8)
             }
         }
+    }
+}
+
+/// The JWKS as it is served, encoded once.
+package struct EncodedJWKS: Sendable {
+    /// A strong validator (RFC 9110 §8.8.3).
+    package let etag: String
+    /// The keys in it.
+    package let kids: [String]
+    let answer: Response
+    let notModified: Response
+
+    /// - Parameter maxAge: in seconds.
+    init(_ keys: JSONWebKeySet, maxAge: Int64) {
+        let body = keys.encoded()
+        kids = keys.keys.map(\.keyID)
+        etag = "\"\(Base64URL.encode(SHA256.digest(body)))\""
+        let headers: HTTPFields = [
+            .contentType: "application/json", .cacheControl: "public, max-age=\(maxAge)", .eTag: etag,
+            .accessControlAllowOrigin: "*",
+        ]
+        answer = Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: body)))
+        notModified = Response(status: .notModified, headers: headers)
     }
 }

@@ -108,7 +108,7 @@ package struct KeyCompromises: Sendable {
                 return (outcome, try KeyEntry(row))
             }
         }
-        if let entry { revocations.insert(entry) }
+        if let entry, let outcome { revocations.insert(entry, at: outcome.position) }
         if outcome?.novelty == .new { revocations.appendedKeys.add(.kid) }
         return outcome
     }

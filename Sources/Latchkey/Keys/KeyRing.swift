@@ -1,5 +1,3 @@
-import HTTPTypes
-import Hummingbird
 import JOSE
 package import LatchkeyVerifier
 package import LibCrypto
@@ -7,29 +5,6 @@ package import Logging
 package import PKCS11
 package import Postgres
 import Synchronization
-
-/// The JWKS as it is served, encoded once.
-package struct EncodedJWKS: Sendable {
-    /// A strong validator (RFC 9110 §8.8.3).
-    package let etag: String
-    /// The keys in it.
-    package let kids: [String]
-    let answer: Response
-    let notModified: Response
-
-    /// - Parameter maxAge: in seconds.
-    init(_ keys: JSONWebKeySet, maxAge: Int64) {
-        let body = keys.encoded()
-        kids = keys.keys.map(\.keyID)
-        etag = "\"\(Base64URL.encode(SHA256.digest(body)))\""
-        let headers: HTTPFields = [
-            .contentType: "application/json", .cacheControl: "public, max-age=\(maxAge)", .eTag: etag,
-            .accessControlAllowOrigin: "*",
-        ]
-        answer = Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(bytes: body)))
-        notModified = Response(status: .notModified, headers: headers)
-    }
-}
 
 /// The signing keys as this node holds them: one snapshot, read again when the database's version is a newer one. Which
 /// key signs is read off the clock. Private halves stay sealed until they are needed.
@@ -58,14 +33,31 @@ package final class KeyRing: Sendable {
         var history = 0
         /// The snapshot was the database's at this instant.
         var confirmedAt: BootInstant?
-        /// When it was read last for a token of an unknown key.
+        /// When it was read last for a token of an unknown key, and when that failed last.
         var askedAt: BootInstant?
+        var failedAt: BootInstant?
+        /// Who waits for such a reading.
+        var waiting = 0
         var inForce: SettingsInForce?
         var opened: [String: PrivateKey] = [:]
         /// What a client wanted and no key is there for.
         var missed: Set<SignatureAlgorithm> = []
         /// What was logged as not opening.
         var closed: Set<String> = []
+
+        enum Turn { case over, failed, ours, wait }
+
+        /// What whoever has waited since `called` for a reading does now, with so many nanoseconds `left` to him. For want of
+        /// time no reading shall fail, since it fails for all.
+        mutating func turn(of called: BootInstant, left: Int64) -> Turn {
+            if let confirmedAt, confirmedAt >= called { return .over }
+            if let failedAt, failedAt >= called { return .failed }
+            let now = BootInstant.now()
+            if left < KeyRing.pause / 4 { return .wait }
+            if let askedAt, now - askedAt < KeyRing.pause { return .wait }
+            askedAt = now
+            return .ours
+        }
     }
 
     private let database: Database
@@ -138,30 +130,55 @@ package final class KeyRing: Sendable {
     }
 
     /// Returns once the snapshot is as of an instant behind the call: of a key that it does not hold then, no token was out.
-    /// A tick's reading will do, and of all who call one a second reads by itself: forged `kid`s cost no more.
+    /// A tick's reading will do, and of all who call one a second reads by itself: forged `kid`s cost no more. Anybody may
+    /// send those: while the database is away no crowd of them waits, and none for longer than `longestWait`.
     ///
     /// - Throws: where it could not be read.
     package func readAgain() async throws {
         let called = BootInstant.now()
-        while state.withLock({ $0.confirmedAt.map { $0 < called } ?? true }) {
-            let isFirst = state.withLock { state in
-                let now = BootInstant.now()
-                guard state.askedAt.map({ now - $0 >= Self.pause }) ?? true else { return false }
-                state.askedAt = now
-                return true
+        let most = Patience.current?.bounded(Self.longestWait) ?? Self.longestWait
+        let waiting = state.withLock { state in
+            state.waiting += 1
+            return state.waiting
+        }
+        defer { state.withLock { $0.waiting -= 1 } }
+        guard waiting <= Self.mostWaiting else { throw Rejection.unavailable(retryAfter: 1) }
+        while true {
+            let left = most - (BootInstant.now() - called)
+            guard left > 0 else { throw Rejection.unavailable(retryAfter: 1) }
+            switch state.withLock({ $0.turn(of: called, left: left) }) {
+            case .over: return
+            case .failed: throw Rejection.unavailable(retryAfter: 1)
+            case .ours: return try await loadForAll(within: left)
+            case .wait:
+                let begun = ContinuousClock.now
+                try await Task.sleep(for: .milliseconds(50))
+                Patience.current?.spend(ContinuousClock.now - begun)
             }
-            if isFirst { return try await load(on: database) }
-            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    private func loadForAll(within timeout: Int64) async throws(PostgresError) {
+        do {
+            try await load(on: database, timeout: timeout)
+        } catch {
+            // Of a caller that hung up it says nothing about the database.
+            if !Task.isCancelled { state.withLock { $0.failedAt = .now() } }
+            throw error
         }
     }
 
     /// Nanoseconds.
     private static let pause: Int64 = 1_000_000_000
+    private static let longestWait: Int64 = 1_500_000_000
+    private static let mostWaiting = 64
 
     /// - Parameter history: nil: that of the snapshot that is there.
-    private func load(on database: Database, of history: Int? = nil) async throws(PostgresError) {
+    private func load(
+        on database: Database, of history: Int? = nil, timeout: Int64? = nil
+    ) async throws(PostgresError) {
         let begun = BootInstant.now()
-        let results = try await database.lease { lease throws(PostgresError) in
+        let results = try await database.lease(timeout: timeout) { lease throws(PostgresError) in
             try await lease.batch(
                 [
                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", SigningKeySQL.version, SigningKeySQL.all,

@@ -69,8 +69,8 @@ package struct NodeTick: Service {
     }
 
     private func follow(_ reading: RevocationList.Reading) async {
-        switch reading.history {
-        case .continued: break
+        switch list.takeUntold() {
+        case nil, .continued: break
         case .another: logger.error("the revocation list has another history than this node knew: it was read anew")
         case .begun:
             logger.error(

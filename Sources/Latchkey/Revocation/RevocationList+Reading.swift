@@ -55,8 +55,8 @@ extension RevocationList {
         on database: Database, behind proof: Query? = nil, attempt: Int = 1
     ) async throws(PostgresError) -> Reading {
         guard attempt <= Self.mostHistories else { throw .unavailable(.unsettled) }
-        let (known, standing, proven, history) = state.withLock {
-            ($0.position, $0.standing, $0.proven, $0.history)
+        let (known, standing, proven, evidence, history) = state.withLock {
+            ($0.position, $0.standing, $0.proven, $0.evidence, $0.history)
         }
         let (begun, results) = try await database.lease { lease throws(PostgresError) in
             if let proof { try await lease.query(proof) }
@@ -64,7 +64,7 @@ extension RevocationList {
             let results = try await lease.batch(
                 [
                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", RevocationSQL.walkInOrder,
-                    RevocationSQL.head(known: known?.seq, proven: proven?.position.seq),
+                    RevocationSQL.head(known: known?.seq, evidence: evidence?.seq),
                     RevocationSQL.entries(after: known?.seq ?? 0, limit: Self.page),
                     RevocationSQL.keyEntries(after: known?.seq ?? 0), "COMMIT",
                 ], commits: .no)
@@ -77,7 +77,8 @@ extension RevocationList {
         let server = try KnownHistory.Answer(head)
         let here = Standing(position: position, server: server.present, wal: try head.decode("wal"))
         let inForce = try SettingsInForce(head)
-        let continuity = continuity(of: proven, with: here, try head.decodeIfPresent("proven_digest"))
+        let continuity = continuity(
+            of: evidence, proven, with: here, try head.decodeIfPresent("evidence_digest"))
         switch try decide(server, head, continuity, failover: inForce.failover) {
         case .same: break
         case .adopt:
@@ -85,6 +86,7 @@ extension RevocationList {
             return try await read(on: database, behind: proof, attempt: attempt + 1)
         case .begin:
             try await onLoss(position.epoch)
+            state.withLock { $0.untold = .begun }
             var reading = try await read(on: database, behind: proof, attempt: attempt + 1)
             reading.history = .begun
             return reading
@@ -162,12 +164,12 @@ extension RevocationList {
         return known.has(digest) ? .continued : .lost
     }
 
-    /// The same by all that was proved. A data folder that was set back while nothing was revoked has the same list, and a
+    /// The same by all that is evidence. A data folder that was set back while nothing was revoked has the same list, and a
     /// shorter log: a crash takes nothing from it that was written out.
     private func continuity(
-        of proven: Standing?, with here: Standing, _ digest: Bytes?
+        of evidence: FeedPosition?, _ proven: Standing?, with here: Standing, _ digest: Bytes?
     ) -> HistoryIdentity.Continuity {
-        let list = continuity(of: proven?.position, with: here.position, digest)
+        let list = continuity(of: evidence, with: here.position, digest)
         guard list == .continued, let proven, proven.server == here.server, here.wal < proven.wal else { return list }
         return .lost
     }
@@ -178,6 +180,7 @@ extension RevocationList {
             guard state.history == history else { return }
             otherHistories.add()
             state.history += 1
+            if state.untold == nil { state.untold = .another }
             state.position = nil
             state.standing = nil
             state.proven = nil
@@ -209,7 +212,7 @@ extension RevocationList {
     /// Two readings may run at once (a tick and a notification): the position never goes back.
     /// - Parameter proven: what a commit of this node's own has gone behind.
     /// - Returns: false where another history was met since the reading began.
-    private func move(to here: Standing, proving proven: Standing?, of history: Int) -> Bool {
+    func move(to here: Standing, proving proven: Standing?, of history: Int) -> Bool {
         let position = here.position
         return state.withLock { state in
             guard state.history == history, state.position.map({ $0.epoch == position.epoch }) ?? true else {
@@ -220,7 +223,8 @@ extension RevocationList {
                 state.recent.append(position)
                 if state.recent.count > Self.recentPositions { state.recent.removeFirst() }
             }
-            state.standing = here
+            // One that was overtaken tells of less than is known.
+            if state.position == position { state.standing = here }
             if let proven { state.proven = proven }
             return true
         }
@@ -237,11 +241,22 @@ extension RevocationList {
         }
     }
 
-    /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would.
+    /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would. Not of another
+    /// history: what else is kept of the one before must go first, and the tick sees to that.
     package func readAndClaim() async throws(PostgresError) -> Reading {
         let begun = BootInstant.now()
         let reading = try await read(on: database, behind: RevocationSQL.proveLivingPrimary)
-        claim(completeAsOf: begun, by: reading)
+        if reading.history == .continued, state.withLock({ $0.untold == nil }) {
+            claim(completeAsOf: begun, by: reading)
+        }
         return reading
+    }
+
+    /// Whether another history was met since this was asked last, by whomever: not every reader tells of what it has found.
+    func takeUntold() -> Reading.History? {
+        state.withLock { state in
+            defer { state.untold = nil }
+            return state.untold
+        }
     }
 }

@@ -39,12 +39,29 @@ package final class RevocationList: RevocationLookup {
         var history = 0
         /// Which of them `claim` is about.
         var claimed = 0
+        /// Of a commit of this node's own that was acknowledged.
         var appendedAt: FeedPosition?
+        /// Another history was met, and nobody has been told.
+        var untold: Reading.History?
         var overdueSlots = 0
         /// Positions that were read lately, the latest last.
         var recent: [FeedPosition] = []
         /// The primary's `synchronous_standby_names`, where it had some. Who takes over from it may not have been told yet.
         var standbys = ""
+
+        /// The furthest point of the list of which a database that lacks it has lost something: proved by a later commit, or
+        /// acknowledged to a caller, who was told that it is durable.
+        var evidence: FeedPosition? {
+            guard let appendedAt, appendedAt.epoch == position?.epoch, appendedAt.seq > proven?.position.seq ?? 0 else {
+                return proven?.position
+            }
+            return appendedAt
+        }
+
+        mutating func acknowledge(_ position: FeedPosition) {
+            if let appendedAt, appendedAt.epoch == position.epoch, appendedAt.seq >= position.seq { return }
+            appendedAt = position
+        }
 
         mutating func apply(_ entry: KeyEntry) {
             guard latestKeyEntries.admits(entry) else { return }
@@ -136,17 +153,18 @@ package final class RevocationList: RevocationLookup {
         for entry in entries { appended.add(entry.kind) }
         state.withLock { state in
             for entry in entries { state.ids.insert(own: entry) }
-            if let position, state.appendedAt.map({ $0.epoch != position.epoch || $0.seq < position.seq }) ?? true {
-                state.appendedAt = position
-            }
+            if let position { state.acknowledge(position) }
         }
     }
 
     /// Takes in the revocation of a key that this node itself has just committed, or found committed. A lift comes by
     /// reading alone: one of a history that was lost meanwhile must not undo what stands in the present one.
-    package func insert(_ entry: KeyEntry) {
+    package func insert(_ entry: KeyEntry, at position: FeedPosition) {
         guard entry.kind == .kid else { return }
-        state.withLock { $0.apply(entry) }
+        state.withLock { state in
+            state.apply(entry)
+            state.acknowledge(position)
+        }
     }
 
     /// Puts one token on the list, with its audit row. Returns once that is durable and in this node's set.

@@ -67,15 +67,15 @@ package enum RevocationSQL {
 
     /// - Parameters:
     ///   - known: where the reader stands; `known_digest` is what this database's history says of that point.
-    ///   - proven: the same for the last point that it saw behind a commit of its own.
-    static func head(known: Int64?, proven: Int64?) -> Query {
+    ///   - evidence: the same for the furthest point that cannot be missing unless commits were lost.
+    static func head(known: Int64?, evidence: Int64?) -> Query {
         """
         SELECT epoch, seq, digest, c.raw, c.steady, c.settled, (SELECT version FROM key_ring) AS ring, i.fence,
                \(literal: inForce), \(literal: identities), (pg_current_wal_insert_lsn() - '0/0')::bigint AS wal,
                CASE WHEN seq = \(known) THEN digest
                     ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(known)) END AS known_digest,
-               CASE WHEN seq = \(proven) THEN digest
-                    ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(proven)) END AS proven_digest
+               CASE WHEN seq = \(evidence) THEN digest
+                    ELSE (SELECT b.digest FROM feed_batches b WHERE b.seq = \(evidence)) END AS evidence_digest
         FROM feed_head, installation i, steady_clock() AS c
         """
     }
@@ -122,7 +122,8 @@ package enum RevocationSQL {
 
     /// Waiters are few and looked at only after a second: `pg_blocking_pids` takes the lock manager's locks. Who waits for a
     /// standby is spared, however frozen its node looks: ended, its commit would stand and be seen without the standby, and
-    /// a promotion would undo what others have read.
+    /// a promotion would undo what others have read. And only a node that ticks itself may say so of others: where the
+    /// database stalls, no row is young, and nobody is frozen.
     static let endFrozenBlockers: Query = """
         WITH waiting AS MATERIALIZED (
             SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid
@@ -136,6 +137,10 @@ package enum RevocationSQL {
              JOIN node_ticks ON blocker.application_name = 'latchkey ' || node_ticks.node::text
         WHERE node_ticks.ticked_at < clock_timestamp() - interval '2 seconds'
           AND blocker.wait_event IS DISTINCT FROM 'SyncRep'
+          AND EXISTS (
+              SELECT FROM node_ticks me
+              WHERE 'latchkey ' || me.node::text = current_setting('application_name')
+                AND me.ticked_at > clock_timestamp() - interval '1 second')
         """
 
     /// A commit that waits for whatever commits wait for, and changes no row.

@@ -130,6 +130,8 @@ extension Sessions {
         }
         guard let ended else { return (client, nil) }
         if let position = try take(ended.result, ended: ended.cause, epochs: ended.epochs) { return (client, position) }
+        // A new secret is told here alone: it is not lost for a position's sake.
+        if ended.cause == .clientSecretDropped { return (client, try? await readPosition()) }
         return (client, try await readPosition())
     }
 }

@@ -12,20 +12,41 @@ extension Sessions {
     /// Runs what may take so long, for as long as the database lives: commits beside it show whether it does. One that
     /// froze, or whose standby is gone, would have every caller wait for a minute, and eight of them hold the whole pool.
     ///
-    /// - Throws: `PostgresError.unknownOutcome` where the database does not confirm a commit within two seconds.
+    /// - Throws: `PostgresError.unknownOutcome` where the database has confirmed no commit for about two and a half seconds;
+    ///   four for a command, which has no ticks.
     func whileDatabaseLives<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) async throws -> R {
         try await withThrowingTaskGroup(of: R?.self) { group in
             defer { group.cancelAll() }
             group.addTask { try await body() }
             group.addTask {
-                repeat {
+                var failed = 0
+                while true {
                     // Nearly all of them are done by then, and pay for no look.
                     try? await Task.sleep(for: .milliseconds(500))
-                } while (try? await database.grouped(RevocationSQL.proveLivingPrimary, timeout: 1_500_000_000)) != nil
-                return nil
+                    if Task.isCancelled || Self.isGone(failedLooks: failed, ticks: ticks) { return nil }
+                    let look = try? await database.grouped(RevocationSQL.proveLivingPrimary, timeout: 1_500_000_000)
+                    failed = look == nil ? failed + 1 : 0
+                    if Self.isGone(failedLooks: failed, ticks: ticks) { return nil }
+                }
             }
             guard let result = try await group.next() ?? nil else { throw PostgresError.unknownOutcome }
             return result
+        }
+    }
+
+    /// How this process's ticks stand, which commit too, on connections of their own.
+    enum Ticks { case none, come, stopped }
+
+    private var ticks: Ticks { revocations.age == nil ? .none : revocations.isFresh ? .come : .stopped }
+
+    /// Whether looks that failed in a row show that the database is gone. One alone may have met a slow checkpoint, a lane
+    /// whose connection broke, or a pool that is full of endings: given up, what is being carried out would be told to have
+    /// an unknown outcome.
+    static func isGone(failedLooks: Int, ticks: Ticks) -> Bool {
+        switch ticks {
+        case .none: failedLooks >= 2
+        case .come: failedLooks >= 3
+        case .stopped: failedLooks >= 1
         }
     }
 

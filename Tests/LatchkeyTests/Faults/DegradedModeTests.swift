@@ -78,6 +78,49 @@ struct DegradedModeTests {
         #expect(ContinuousClock.now - start < Self.limit)
     }
 
+    // MARK: tokens of keys that nobody knows
+
+    /// Anybody may send one, and as many as he likes: only the keys tell whose it is, and they cannot be read.
+    @Test func `lets nobody wait long for a key that it does not know, and no crowd at all`() async throws {
+        try await Self.run { it, cluster, node in
+            let rest = try await node.newUser("alice").access.split(separator: ".").dropFirst().joined(separator: ".")
+            // Frozen, not stopped: no connection is refused, and the node's list is fresh for two seconds more.
+            cluster.freeze()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 10..<20 {
+                    group.addTask {
+                        let kid = String(repeating: "k", count: 41) + "\(number)"
+                        let header = Base64URL.encode(Array(#"{"alg":"RS256","kid":"\#(kid)","typ":"at+jwt"}"#.utf8))
+                        let start = ContinuousClock.now
+                        let answer = try await node.revoke("\(header).\(rest)")
+                        #expect(answer.status == 503)
+                        #expect(answer.header("retry-after") != nil)
+                        #expect(ContinuousClock.now - start < .seconds(3))
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let ring = node.installation.ring
+            let waits = await withTaskGroup(of: Duration?.self) { group in
+                for _ in 0..<80 {
+                    group.addTask {
+                        let start = ContinuousClock.now
+                        do { try await ring.readAgain() } catch { return ContinuousClock.now - start }
+                        return nil
+                    }
+                }
+                return await group.reduce(into: [Duration]()) { if let wait = $1 { $0.append(wait) } }
+            }
+            #expect(waits.count == 80)
+            #expect(waits.allSatisfy { $0 < .seconds(3) })
+            // Those for whom there was no room any more.
+            #expect(waits.count { $0 < .milliseconds(500) } >= 16)
+            // And once it answers again, none of that is left.
+            cluster.thaw()
+            #expect(await becomesTrue { (try? await ring.readAgain()) != nil })
+        }
+    }
+
     // MARK: whoever verifies offline
 
     @Test func `leaves its verifiers what they know: one fails closed, one open, and both heal`() async throws {

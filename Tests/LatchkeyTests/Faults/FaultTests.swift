@@ -228,15 +228,29 @@ struct FaultTests {
             #expect([401, 503].contains(account.status))
             let refresh = try await load.ask("void") { try await node.refresh(revoked["refresh_token"]) }
             #expect([400, 503].contains(refresh.status))
+            if !fault.mayGrant { try await expectUnready(node) }
         }
         guard !fault.mayGrant else { return }
-        _ = load.takeAnswers().map(check)
+        let early = load.takeAnswers()
+        early.forEach(check)
         // Nothing that needs the database is granted or acknowledged any more.
-        try await Task.sleep(for: .milliseconds(500))
-        for answer in load.takeAnswers() {
+        for _ in 0..<10 {
+            try await Task.sleep(for: .milliseconds(50))
+            try await expectUnready(node)
+        }
+        let late = load.takeAnswers()
+        for answer in late {
             check(answer)
             #expect(answer.status == 503, "\(answer)")
         }
+        // Of those who had to wait for the database: the others were told at once.
+        let waits = (early + late).filter { $0.status == 503 && $0.after > .milliseconds(500) }.map(\.after).sorted()
+        if !waits.isEmpty { #expect(waits[waits.count / 2] <= .milliseconds(2_500), "\(waits)") }
+    }
+
+    /// A balancer believes it: a node that has found out what is wrong says so as long as it is.
+    private func expectUnready(_ node: TestNode) async throws {
+        #expect(try await node.get("/readyz").status == 503)
     }
 
     private func check(_ answer: Answered) {

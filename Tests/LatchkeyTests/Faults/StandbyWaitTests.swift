@@ -138,11 +138,13 @@ struct StandbyWaitTests {
                 let node = nodes[0]
                 let ground = Ground(node: node, administrator: try await node.administrator())
                 for journey in try await Self.journeys(ground) {
-                    let start = ContinuousClock.now
-                    let told = try await whileNobodyConfirms(cluster, end) { try await send(journey, to: node) }
+                    let (told, spent) = try await whileNobodyConfirms(cluster, end) {
+                        let start = ContinuousClock.now
+                        return (try await send(journey, to: node), ContinuousClock.now - start)
+                    }
                     #expect(told.status == 503, "\(journey.name)")
-                    // The setting's way to the server and back included.
-                    #expect(ContinuousClock.now - start < .seconds(8), "\(journey.name)")
+                    // Two seconds for the database, two and a half where sessions end; the rest is for two busy cores.
+                    #expect(spent < .seconds(4), "\(journey.name)")
                     #expect(told.header("retry-after") != nil, "\(journey.name)")
                     #expect(
                         try await becomesTrue { try await node.get("/readyz").status == 200 }, "\(journey.name)")
@@ -183,9 +185,9 @@ struct StandbyWaitTests {
     }
 
     /// Runs `request` while every commit waits for a standby that is not there, and its wait ends so.
-    private func whileNobodyConfirms(
-        _ cluster: OwnCluster, _ end: End, _ request: @escaping @Sendable () async throws -> TestNode.Answer
-    ) async throws -> TestNode.Answer {
+    private func whileNobodyConfirms<R: Sendable>(
+        _ cluster: OwnCluster, _ end: End, _ request: @escaping @Sendable () async throws -> R
+    ) async throws -> R {
         try await cluster.administer(
             "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
         let administration = Database.patient(cluster.connectionString)

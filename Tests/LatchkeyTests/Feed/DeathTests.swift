@@ -1,5 +1,7 @@
 import JOSE
 import LatchkeyTesting
+import LatchkeyVerifier
+import Logging
 import Postgres
 import Testing
 
@@ -154,6 +156,71 @@ struct DeathTests {
             case .id(let id): #expect(delta.ids.contains(id))
             case .key(let kid): #expect(delta.keyIDs() == [kid])
             }
+        }
+    }
+    /// `latchkey restored`. Of the deaths above none begins a new epoch: this one dies with its key, for whoever follows anew.
+    @Test("by a raised fence is known on every node, and to every follower by the key's name")
+    func raisedFence() async throws {
+        try await TestInstallation.run(nodes: 2) { it in
+            let tokens = try await it.node.newUser("alice")
+            let kid = try tokens.signer
+            let feedKeys = try #require(
+                try await it.node.get("/.well-known/openid-configuration").json["latchkey_revocations_jwks"])
+            let verifiers = try it.nodes.map { node in
+                let base = "http://127.0.0.1:\(node.port)"
+                return try Verifier(
+                    issuer: it.settings.issuer, audience: it.settings.issuer, staleAfter: .seconds(30),
+                    whenStale: .refuse,
+                    source: .endpoints(
+                        keys: "\(base)/.well-known/jwks.json", revocations: "\(base)/revocations",
+                        feedKeys: String(decoding: feedKeys.encoded(), as: UTF8.self)),
+                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                defer { group.cancelAll() }
+                for verifier in verifiers {
+                    group.addTask { try await verifier.run() }
+                    try await verifier.waitUntilReady(within: .seconds(30))
+                    #expect(await Self.rejection(tokens.access, by: verifier) == nil)
+                }
+                var followers: [FeedFollower] = []
+                for node in it.nodes { followers.append(try await FeedFollower.follow(node)) }
+                for follower in followers { #expect(await becomesTrue { follower.position != nil }) }
+
+                let outcome = try await it.node.installation.lostHistory.begin(origin: Origin(actor: "test"))
+                #expect(outcome.kids == [kid])
+                for (node, follower) in zip(it.nodes, followers) {
+                    #expect(
+                        try await becomesTrue(within: .seconds(5)) {
+                            try await node.get("/account", bearer: tokens.access).status == 401
+                        })
+                    #expect(try await node.refresh(tokens.refresh).status == 400)
+                    #expect(
+                        await becomesTrue(within: .seconds(5)) { follower.hasEnded || follower.holds(keyID: kid) })
+                    await follower.stop()
+                    let again = try await FeedFollower.follow(
+                        node, headers: [("last-event-id", try #require(follower.position))])
+                    #expect(await becomesTrue(within: .seconds(5)) { again.holds(keyID: kid) })
+                    await again.stop()
+                    for message in try again.received() { try await message.verify(node) }
+                }
+                // (Where it has fetched the keys already, it knows none of that name.)
+                for verifier in verifiers {
+                    #expect(
+                        await becomesTrue(within: .seconds(5)) {
+                            [.revoked, .unknownKey].contains(await Self.rejection(tokens.access, by: verifier))
+                        })
+                }
+            }
+        }
+    }
+
+    private static func rejection(_ token: String, by verifier: Verifier) async -> TokenRejection? {
+        do throws(TokenRejection) {
+            _ = try await verifier.verify(token)
+            return nil
+        } catch {
+            return error
         }
     }
 }

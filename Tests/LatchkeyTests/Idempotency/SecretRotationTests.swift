@@ -1,4 +1,5 @@
 import JOSE
+import Latchkey
 import LatchkeyTesting
 import NIOHTTP1
 import Postgres
@@ -87,6 +88,32 @@ struct SecretRotationTests {
                 #expect(answer["code"] == "idempotency-key-in-use")
             }
             #expect(try await it.audited("client.secret-rotated", "client:\(client.id)") == 1)
+        }
+    }
+
+    /// A commit that ends sessions may take longer than a request waits for the database: what is done is told, for nobody
+    /// will see that secret again.
+    @Test(.eachAnswerCounts) func `and takes long tells the secret and the position of its own commit`() async throws {
+        try await TestInstallation.run(patience: 2_000_000_000) { it in
+            let bearer = try await it.node.administrator()
+            let client = try await it.node.newClient(bearer, scope: "users:read")
+            let token = try await client.token(it.node)["access_token"]
+            let holding = Task {
+                try await it.database.transaction(timeout: 30_000_000_000) { transaction in
+                    try await transaction.query("SELECT seq FROM feed_head FOR UPDATE")
+                    try await transaction.query("SELECT pg_sleep(3)::text")
+                }
+            }
+            let isFree: Query = "SELECT seq FROM feed_head FOR UPDATE SKIP LOCKED"
+            #expect(try await becomesTrue { try await it.database.query(isFree).count == 0 })
+            let answer = try await it.node.post(
+                "/admin/clients/\(client.id)/secret", ["expire_old_after": 0], bearer: bearer)
+            try await holding.value
+            #expect(answer.status == 200)
+            let head = try FeedPosition(try await it.database.query("SELECT epoch, seq, digest FROM feed_head").one())
+            #expect(answer.header("latchkey-position") == head.word)
+            #expect(try await RegisteredClient(answer).token(it.node).status == 200)
+            #expect(try await it.node.takes(token) == false)
         }
     }
 

@@ -2,6 +2,7 @@ import NIOHTTP1
 import JOSE
 import Latchkey
 import LatchkeyTesting
+import Logging
 import Postgres
 import Testing
 
@@ -52,6 +53,52 @@ struct FrozenNodesTests {
                 #expect(answer.headers["retry-after"].isEmpty == false)
             }
             #expect(try await becomesTrue { try await it.node.refresh(token).status == 200 })
+        }
+    }
+
+    /// Nobody's row is young then: a node that has not ticked itself knows nothing of others.
+    @Test("and has not ticked keeps it while the database stalls for whoever looks")
+    func sparesAllInAStall() async throws {
+        try await TestCluster.withDatabase(migrations: Migrations.all) { connectionString in
+            let frozen = try #require(UniqueID(text: "01a20474-0000-7000-8000-000000000001"))
+            let looking = try #require(UniqueID(text: "01a20474-0000-7000-8000-000000000002"))
+            func database(of node: UniqueID) -> Database {
+                var configuration = DatabaseConfiguration(connectionString: connectionString)
+                configuration.applicationName = RevocationSQL.applicationName(of: node)
+                return Database(configuration)
+            }
+            let (holder, looker) = (database(of: frozen), database(of: looking))
+            let others = Database.patient(connectionString)
+            defer { for database in [holder, looker, others] { database.shutDown() } }
+            func tick(_ node: UniqueID, age: Int64) async throws {
+                try await others.query(
+                    """
+                    INSERT INTO node_ticks (node, version, master_keys, ticked_at)
+                    VALUES (\(node), 'test', '{1}', clock_timestamp() - \(age) * interval '1 second')
+                    ON CONFLICT (node) DO UPDATE
+                    SET ticked_at = excluded.ticked_at
+                    """)
+            }
+            try await tick(frozen, age: 60)
+            try await tick(looking, age: 3)
+            let frozenNodes = FrozenNodes(looker, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            await #expect(throws: PostgresError.self) {
+                try await holder.transaction(timeout: 30_000_000_000) { transaction in
+                    try await transaction.query("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
+                    try await transaction.query("SELECT single FROM installation FOR UPDATE")
+                    let waiting = Task { try await others.query("SELECT single FROM installation FOR UPDATE") }
+                    let longEnough: Query = """
+                        SELECT pid FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock'
+                          AND query_start < clock_timestamp() - interval '1 second'
+                        """
+                    #expect(try await becomesTrue { try await others.query(longEnough).count == 1 })
+                    #expect(try await frozenNodes.endBlocking() == 0)
+                    try await tick(looking, age: 0)
+                    #expect(try await frozenNodes.endBlocking() == 1)
+                    #expect(try await waiting.value.count == 1)
+                }
+            }
         }
     }
 

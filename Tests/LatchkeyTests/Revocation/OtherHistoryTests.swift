@@ -59,8 +59,63 @@ struct OtherHistoryTests {
             try await it.database.query("UPDATE feed_head SET epoch = gen_random_uuid()")
             #expect(try await list.read().history == .another)
             #expect(!list.isFresh)
+            // Nor by a reading that finds nothing new: what else is kept of the lost one has not gone yet.
+            _ = try await list.readAndClaim()
+            #expect(!list.isFresh)
+            #expect(list.takeUntold() == .another)
+            #expect(list.takeUntold() == nil)
             _ = try await list.readAndClaim()
             #expect(list.isFresh)
+        }
+    }
+
+    /// A request that reads a position may be the first to find it.
+    @Test(arguments: [false, true]) func `is told of by the next tick, whoever has found it`(isLost: Bool) async throws
+    {
+        let lines = Mutex<[String]>([])
+        let logger = Logger(label: "test") { label in
+            JSONLogHandler(label: label, logLevel: .error) { line in
+                let text = String(decoding: line, as: UTF8.self)
+                lines.withLock { $0.append(text) }
+            }
+        }
+        try await HistoryScene.run { scene, cluster in
+            let installation = scene.installation(cluster.connectionString)
+            defer { installation.close() }
+            let list = installation.revocations
+            let tick = NodeTick(
+                list, node: installation.node, version: "test", masterKeys: { [1] },
+                settings: installation.settings.inForce, logger: logger, onReading: { _ in }, onRead: {})
+            try await tick.tick()
+            #expect(lines.withLock { $0 } == [])
+            try await cluster.administer(
+                isLost
+                    ? "UPDATE feed_head SET identity = '1:00000001:1:1'"
+                    : "UPDATE feed_head SET epoch = gen_random_uuid()")
+            _ = try await list.read(on: list.pulse)
+            #expect(lines.withLock { $0 } == [])
+            try await tick.tick()
+            try await tick.tick()
+            let told = lines.withLock { $0 }
+            #expect(told.count == 1)
+            #expect(told.first?.contains(isLost ? "history was lost" : "has another history") == true)
+        }
+    }
+
+    @Test func `is not what an older reading tells that comes last`() async throws {
+        try await TestInstallation.run { it in
+            let installation = Installation(
+                it.settings, masterKeys: it.node.installation.masterKeys,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            defer { installation.close() }
+            let list = installation.revocations
+            _ = try await list.read()
+            let early = try #require(list.state.withLock { $0.standing })
+            #expect(try await it.node.revoke(try await it.node.newUser("alice").access).status == 200)
+            _ = try await list.read()
+            #expect(list.move(to: early, proving: nil, of: 0))
+            #expect(list.state.withLock { $0.standing?.position } == list.position)
+            #expect(list.position?.seq == 1)
         }
     }
 }

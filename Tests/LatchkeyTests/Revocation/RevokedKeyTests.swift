@@ -28,15 +28,19 @@ import Testing
             let scene = try await CompromiseScene(it)
             let kid = try #require(try await scene.keys(.active).first)
             let list = it.node.installation.revocations
-            #expect(try await scene.compromise(kid).status == 202)
+            let compromised = try await scene.compromise(kid)
+            #expect(compromised.status == 202)
             #expect(list.contains(keyID: kid))
+            // A database that lacks it one day has lost something: it was acknowledged.
+            #expect(list.appendedAt?.word == compromised.header("latchkey-position"))
             #expect(try await scene.restore(kid).status == 200)
             #expect(list.contains(keyID: kid) == false)
-            list.insert(Self.entry(.kid, 1, kid))
+            let position = try #require(list.position)
+            list.insert(Self.entry(.kid, 1, kid), at: position)
             #expect(list.contains(keyID: kid) == false)
             // A lift comes by reading alone.
-            list.insert(Self.entry(.kid, 3, kid))
-            list.insert(Self.entry(.lift, 4, kid))
+            list.insert(Self.entry(.kid, 3, kid), at: position)
+            list.insert(Self.entry(.lift, 4, kid), at: position)
             #expect(list.contains(keyID: kid))
         }
     }
