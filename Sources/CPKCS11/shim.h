@@ -65,10 +65,10 @@ static inline CK_RV lk_log_in(lk_module module, CK_SESSION_HANDLE session, const
 
 #define LK_ATTRIBUTE(type, value) {type, (void *)&(value), sizeof (value)}
 
-/* A key pair that is made in the token, stays in it, and signs. `bits` of 0: EC on P-256. */
+/* A key pair that is made in the token, stays in it, and signs; both halves bear `id`. `bits` of 0: EC on P-256. */
 static inline CK_RV lk_generate_key_pair(
-    lk_module module, CK_SESSION_HANDLE session, CK_ULONG bits, CK_OBJECT_HANDLE *public_half,
-    CK_OBJECT_HANDLE *private_half
+    lk_module module, CK_SESSION_HANDLE session, CK_ULONG bits, const void *id, size_t id_count,
+    CK_OBJECT_HANDLE *public_half, CK_OBJECT_HANDLE *private_half
 ) {
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
     unsigned char exponent[] = {1, 0, 1};
@@ -76,22 +76,23 @@ static inline CK_RV lk_generate_key_pair(
     unsigned char p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
     CK_ATTRIBUTE private_template[] = {
         LK_ATTRIBUTE(CKA_TOKEN, yes),       LK_ATTRIBUTE(CKA_PRIVATE, yes), LK_ATTRIBUTE(CKA_SENSITIVE, yes),
-        LK_ATTRIBUTE(CKA_EXTRACTABLE, no),  LK_ATTRIBUTE(CKA_SIGN, yes),    LK_ATTRIBUTE(CKA_DECRYPT, no),
-        LK_ATTRIBUTE(CKA_UNWRAP, no),
+        LK_ATTRIBUTE(CKA_EXTRACTABLE, no),  LK_ATTRIBUTE(CKA_SIGN, yes),    {CKA_ID, (void *)id, id_count},
+        LK_ATTRIBUTE(CKA_DECRYPT, no),      LK_ATTRIBUTE(CKA_UNWRAP, no),
     };
     CK_ATTRIBUTE rsa_template[] = {
         LK_ATTRIBUTE(CKA_TOKEN, yes), LK_ATTRIBUTE(CKA_VERIFY, yes), LK_ATTRIBUTE(CKA_MODULUS_BITS, bits),
-        LK_ATTRIBUTE(CKA_PUBLIC_EXPONENT, exponent),
+        LK_ATTRIBUTE(CKA_PUBLIC_EXPONENT, exponent), {CKA_ID, (void *)id, id_count},
     };
     CK_ATTRIBUTE ec_template[] = {
         LK_ATTRIBUTE(CKA_TOKEN, yes), LK_ATTRIBUTE(CKA_VERIFY, yes), LK_ATTRIBUTE(CKA_EC_PARAMS, p256),
+        {CKA_ID, (void *)id, id_count},
     };
     int is_rsa = bits > 0;
     /* EC keys neither decrypt nor unwrap, and some tokens refuse to be told so. */
-    CK_ULONG private_count = is_rsa ? 7 : 5;
+    CK_ULONG private_count = is_rsa ? 8 : 6;
     CK_MECHANISM mechanism = {is_rsa ? CKM_RSA_PKCS_KEY_PAIR_GEN : CKM_EC_KEY_PAIR_GEN, NULL, 0};
     return module->C_GenerateKeyPair(
-        session, &mechanism, is_rsa ? rsa_template : ec_template, is_rsa ? 4 : 3, private_template, private_count,
+        session, &mechanism, is_rsa ? rsa_template : ec_template, is_rsa ? 5 : 4, private_template, private_count,
         public_half, private_half);
 }
 

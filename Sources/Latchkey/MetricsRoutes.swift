@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import LibCrypto
 import Postgres
 
 /// `GET /metrics`, on the management port alone: what this node counts and measures, in Prometheus' text format 0.0.4.
@@ -162,11 +163,22 @@ struct MetricsRoutes: Sendable {
         }
         guard let clock else { return }
         let lead = installation.ring.policyInForce.publishLead
+        // Each that signs is rotated by itself: one that cannot be must not hide behind another that can.
+        let algorithms = SignatureAlgorithm.allCases.filter { KeySchedule.lastSigner(keys, $0) != nil }
         page.family("latchkey_signing_keys_ripe", .gauge, "Standby keys that a rotation could let sign at once.")
-        page.sample(keys.count { $0.isStandby && $0.ripeAt(lead: lead).map { $0 <= clock.settled } == true })
+        for algorithm in algorithms {
+            let ripe = keys.count { key in
+                key.isStandby && key.algorithm == algorithm
+                    && key.ripeAt(lead: lead).map { $0 <= clock.settled } == true
+            }
+            page.sample(ripe, ("algorithm", algorithm.rawValue))
+        }
         page.family("latchkey_signing_key_age_seconds", .gauge, "For how long the active key has signed.")
-        let signer = KeySchedule.signer(keys, at: clock.now, preferring: installation.settings.signingAlgorithm)
-        page.sample(signer?.activatesAt.map { Double(clock.now - $0) / 1e6 } ?? .nan)
+        for algorithm in algorithms {
+            let signer = KeySchedule.signer(keys, at: clock.now, algorithm: algorithm)
+            page.sample(
+                signer?.activatesAt.map { Double(clock.now - $0) / 1e6 } ?? .nan, ("algorithm", algorithm.rawValue))
+        }
     }
 
     private func process(in page: inout Exposition) {

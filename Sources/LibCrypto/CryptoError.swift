@@ -52,6 +52,7 @@ struct FetchedAlgorithm: @unchecked Sendable {
     static let aes256GCM = FetchedAlgorithm(EVP_CIPHER_fetch(nil, "AES-256-GCM", nil))
 
     private init(_ fetched: OpaquePointer?) {
+        // Nothing at all could be sealed, signed or compared: no caller has another way.
         guard let fetched else { fatalError("OpenSSL's default provider lacks an algorithm that Latchkey needs") }
         pointer = fetched
     }

@@ -15,9 +15,11 @@ package final class HMACSHA256Key: @unchecked Sendable {
     private let prepared: OpaquePointer
 
     package init(_ key: SecretBytes) {
+        // Only a lack of memory fails here.
         guard let context = EVP_MAC_CTX_new(FetchedAlgorithm.hmac.pointer) else { fatalError("HMAC failed") }
         prepared = context
         let done = key.withBytes { lk_hmac_sha256_init(context, $0.octets, $0.count) }
+        // As here: any length of key is allowed. A context without its key would authenticate what anybody can forge.
         precondition(done == 1, "HMAC failed")
     }
 

@@ -59,11 +59,17 @@ package final class SecurityToken: Sendable {
         _ algorithm: SignatureAlgorithm, id: (PublicKey) -> [UInt8]
     ) throws(SecurityTokenError) -> PrivateKey {
         guard Self.algorithms.contains(algorithm) else { throw .unsupported(algorithm.rawValue) }
+        // What finds a pair again that was made before the token was lost: by then its handle may be another object's.
+        let birthName = SecureRandom.bytes(32)
+        var names: [[UInt8]] = []
         return try perform(.changing) { session throws(SecurityTokenError) in
-            let pair = try session.generate(bits: algorithm == .es256 ? 0 : 2048)
+            for name in names { _ = try session.destroy(id: name) }
+            names = [birthName]
+            let pair = try session.generate(bits: algorithm == .es256 ? 0 : 2048, id: birthName)
             do throws(SecurityTokenError) {
                 let publicKey = try Self.publicKey(algorithm, pair.publicHalf, in: session)
                 let name = id(publicKey)
+                names.append(name)
                 try session.name(pair.privateHalf, name)
                 try session.name(pair.publicHalf, name)
                 return key(publicKey, id: name)
@@ -108,9 +114,8 @@ package final class SecurityToken: Sendable {
             missing.withLock { _ = $0.removeValue(forKey: id) }
             return signature
         } catch {
-            // The module begins anew once nobody uses it: that wait is for whoever makes a key, and is no hanging token.
-            underWay.withLock { _ = $0.removeValue(forKey: call) }
-            if error == .noKey { try search(for: id) } else if error.isLoss { try TokenModule.load(path).restart() }
+            // The module begins anew once nobody uses it: for whoever comes next.
+            if error == .noKey { try search(for: id) } else if error.isLoss { try TokenModule.load(path).restartSoon() }
             throw error
         }
     }
@@ -124,7 +129,7 @@ package final class SecurityToken: Sendable {
             missing[id] = now
             return true
         }
-        if isDue { try TokenModule.load(path).restart() }
+        if isDue { try TokenModule.load(path).restartSoon() }
     }
 
     private static func publicKey(
@@ -164,7 +169,7 @@ package final class SecurityToken: Sendable {
                 do throws(SecurityTokenError) {
                     result = try sessions.lend(use, module, body)
                 } catch {
-                    // For whoever comes next. A signature does so once it does not count as under way any more.
+                    // For whoever comes next.
                     if error.isLoss, use == .changing { module.restart() }
                     throw error
                 }

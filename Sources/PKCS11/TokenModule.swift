@@ -1,4 +1,5 @@
 import CPKCS11
+import Foundation
 import Glibc
 import Synchronization
 
@@ -10,8 +11,9 @@ final class TokenModule: @unchecked Sendable {
     let functions: lk_module
     private let gate: UnsafeMutablePointer<pthread_rwlock_t>
     private let restarts = Mutex((count: 0, at: 0))
+    private let restartIsComing = Atomic(false)
 
-    private init(_ functions: lk_module) {
+    init(_ functions: lk_module) {
         self.functions = functions
         gate = .allocate(capacity: 1)
         pthread_rwlock_init(gate, nil)
@@ -49,9 +51,10 @@ final class TokenModule: @unchecked Sendable {
     /// Ends and begins the module anew, at most once in two seconds: many of them know a token that came back in no other
     /// way. Every session is void afterwards.
     func restart() {
-        let now = Self.now()
         pthread_rwlock_wrlock(gate)
         defer { pthread_rwlock_unlock(gate) }
+        // The lock may have been waited for while a key was made.
+        let now = Self.now()
         let isDue = restarts.withLock { last in
             guard now - last.at >= 2 else { return false }
             last = (last.count + 1, now)
@@ -61,6 +64,21 @@ final class TokenModule: @unchecked Sendable {
         _ = functions.pointee.C_Finalize(nil)
         _ = lk_module_initialize(functions)
     }
+
+    /// The same on a thread of its own, for a signature: nobody who signs waits until a key is made, or for ever behind a
+    /// call that hangs. One thread at most waits so, however many signatures ask for it.
+    func restartSoon() {
+        guard restartIsComing.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            return
+        }
+        Thread { [self] in
+            restart()
+            restartIsComing.store(false, ordering: .relaxed)
+        }.start()
+    }
+
+    /// Whether somebody waits to begin it anew for a signature's sake.
+    var isAboutToRestart: Bool { restartIsComing.load(ordering: .relaxed) }
 
     /// Seconds that no step of a clock changes.
     private static func now() -> Int {

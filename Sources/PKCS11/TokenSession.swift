@@ -41,7 +41,8 @@ struct TokenSession: Sendable {
         var count = signature.count
         try Self.check(
             lk_sign(module.functions, handle, key, mechanism, message, message.count, &signature, &count))
-        guard count <= signature.count else { throw .failed(code: CKR_BUFFER_TOO_SMALL) }
+        // CK_UNAVAILABLE_INFORMATION is -1 here.
+        guard 0...signature.count ~= count else { throw .failed(code: CKR_BUFFER_TOO_SMALL) }
         return Array(signature[..<count])
     }
 
@@ -64,12 +65,16 @@ struct TokenSession: Sendable {
     }
 
     /// A new key pair's handles.
-    func generate(bits: Int) throws(SecurityTokenError) -> (publicHalf: CK_OBJECT_HANDLE, privateHalf: CK_OBJECT_HANDLE)
-    {
+    ///
+    /// - Parameter id: the CKA_ID that both halves are born with.
+    func generate(
+        bits: Int, id: [UInt8]
+    ) throws(SecurityTokenError) -> (publicHalf: CK_OBJECT_HANDLE, privateHalf: CK_OBJECT_HANDLE) {
         var publicHalf: CK_OBJECT_HANDLE = 0
         var privateHalf: CK_OBJECT_HANDLE = 0
         try Self.check(
-            lk_generate_key_pair(module.functions, handle, CK_ULONG(bits), &publicHalf, &privateHalf))
+            lk_generate_key_pair(
+                module.functions, handle, CK_ULONG(bits), id, id.count, &publicHalf, &privateHalf))
         return (publicHalf, privateHalf)
     }
 
@@ -77,7 +82,7 @@ struct TokenSession: Sendable {
         var value = [UInt8](repeating: 0, count: 1100)
         var count = value.count
         try Self.check(lk_read_number(module.functions, handle, object, number, &value, &count))
-        guard count <= value.count else { throw .malformedKey }
+        guard 0...value.count ~= count else { throw .malformedKey }
         return Array(value[..<count])
     }
 

@@ -8,14 +8,14 @@ import Testing
 
 /// Against SoftHSM. Each test has a token of its own, and every call runs on a thread of its own: they block.
 @Suite(.enabled(if: SoftToken.isInstalled), .serialized) struct SecurityTokens {
-    private func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+    func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
         try await withCheckedThrowingContinuation { continuation in
             Thread { continuation.resume(with: Result { try body() }) }.start()
         }
     }
 
     /// An id as Latchkey chooses it.
-    private static func id(_ key: PublicKey) -> [UInt8] {
+    static func id(_ key: PublicKey) -> [UInt8] {
         switch key.components {
         case .rsa(let modulus, _): SHA256.digest(modulus)
         case .p256(let x, let y): SHA256.digest(x + y)
@@ -111,32 +111,6 @@ import Testing
         #expect(verdicts == [Bool](repeating: true, count: 64))
     }
 
-    @Test func `Sessions that the token has lost are opened again`() async throws {
-        let soft = try await SoftToken.named(.lost)
-        try await onThread {
-            let token = soft.opened()
-            let key = try token.generate(.rs256, id: Self.id)
-            let module = try TokenModule.load(SoftToken.module ?? "")
-            for _ in 0..<3 {
-                #expect(key.publicKey.verify(try key.sign([1]), of: [1]))
-                // All of them, and the login with them: what a restart of the token does.
-                let code = try module.sharing { () throws(SecurityTokenError) in
-                    var slot: CK_SLOT_ID = 0
-                    var matches = 0
-                    let label = Array(soft.label.utf8) + [UInt8](repeating: 0x20, count: 32 - soft.label.utf8.count)
-                    try TokenSession.check(lk_find_slot(module.functions, label, &slot, &matches))
-                    return module.functions.pointee.C_CloseAllSessions(slot)
-                }
-                #expect(code == CKR_OK)
-                #expect(key.publicKey.verify(try key.sign([2]), of: [2]))
-                #expect(token.failure == nil)
-            }
-            // The library itself begins anew.
-            module.restart()
-            #expect(key.publicKey.verify(try key.sign([3]), of: [3]))
-        }
-    }
-
     @Test func `A PIN that was refused is not tried again`() async throws {
         let soft = try await SoftToken.named(.pin)
         try await onThread {
@@ -177,13 +151,19 @@ import Testing
         async throws
     {
         let token = try await SoftToken.named(.missing).opened()
+        let (gone, other) = try await onThread {
+            (try token.generate(.es256, id: Self.id), try token.generate(.es256, id: Self.id))
+        }
+        let module = try TokenModule.load(SoftToken.module ?? "")
         try await onThread {
-            let (gone, other) = (try token.generate(.es256, id: Self.id), try token.generate(.es256, id: Self.id))
-            let (id, otherID) = (Self.id(gone.publicKey), Self.id(other.publicKey))
-            try token.destroy(id: id)
+            try token.destroy(id: Self.id(gone.publicKey))
             #expect(throws: CryptoError.unreachable) { try gone.sign([1]) }
+        }
+        // Once it looks for a key by that: it may have come back.
+        try #require(await becomesTrue { !module.isAboutToRestart })
+        try await onThread {
+            let (id, otherID) = (Self.id(gone.publicKey), Self.id(other.publicKey))
             #expect(other.isWhole)
-            let module = try TokenModule.load(SoftToken.module ?? "")
             let generation = module.generation
             for _ in 0..<5 {
                 #expect(throws: CryptoError.unreachable) { try gone.sign([1]) }
@@ -222,29 +202,6 @@ import Testing
             #expect(key.isWhole)
             #expect(token.failure == nil)
         }
-    }
-
-    @Test func `Who waits for the module to begin anew while a key is made is no hanging token`() async throws {
-        let token = try await SoftToken.named(.missing).opened()
-        let (gone, other) = try await onThread {
-            let pair = (try token.generate(.es256, id: Self.id), try token.generate(.es256, id: Self.id))
-            try token.destroy(id: Self.id(pair.0.publicKey))
-            return pair
-        }
-        let module = try TokenModule.load(SoftToken.module ?? "")
-        let made = DispatchSemaphore(value: 0)
-        async let making: Void = onThread { try module.sharing { () throws(SecurityTokenError) in made.wait() } }
-        async let missing: Bool = onThread { (try? gone.sign([1])) == nil }
-        let limit = ContinuousClock.now + .milliseconds(2600)
-        var signatures = 0
-        while ContinuousClock.now < limit, token.failure != .doesNotAnswer {
-            guard try await onThread({ (try? other.sign([1])) != nil }) else { break }
-            signatures += 1
-        }
-        #expect(ContinuousClock.now >= limit, "\(signatures) signatures: \(String(describing: token.failure))")
-        made.signal()
-        try await making
-        #expect(try await missing)
     }
 
     @Test func `What is no module, no token or no algorithm of its own is told`() async throws {

@@ -116,8 +116,8 @@ extension KeyCompromises.Foresight {
         if let since = key.compromisedAt {
             return ["It has been compromised since \(RFC3339.text(microseconds: since.microseconds)): nothing changes."]
         }
-        return [
-            whoSigns,
+        let passedOver = unfit.map { "The standby \($0) does not open here and is passed over." }
+        return [whoSigns] + passedOver + [
             """
             Every node refuses its tokens within \(nodesKnow) s, and so does a verifier that follows the revocation list. \
             One that knows the JWKS alone accepts what it signs for \(cachesKnow) s, or \(lastCacheKnows) s if a node is \
@@ -132,7 +132,11 @@ extension KeyCompromises.Foresight {
 
     private var whoSigns: String {
         switch decision {
-        case .noSuccessor: return "It signs, and no other key is there: one is made first, which no verifier knows."
+        case .noSuccessor:
+            return """
+                It signs, and no other key that opens here is there: one is made first, which no verifier knows. Where none \
+                can be made a standby that does not open takes over, and nobody signs.
+                """
         case .compromise, .already, .unknownKey: break
         }
         guard let takeover else { return "It does not sign, so nothing changes about who does." }

@@ -120,7 +120,9 @@ package struct MasterKeyLeak: Sendable {
         let versions = records.filter { $0.compromisedAt == nil }.map(\.version)
         let (keys, now) = try await keys.all()
         let verifying = keys.filter { $0.isInJWKS(at: now) }
-        let (sealed, held) = (verifying.count { $0.sealed != nil }, verifying.count { $0.holder == .token })
+        // As `leakedSigningKeys`: those that have left the JWKS too.
+        let sealed = keys.count { $0.sealed != nil && $0.compromisedAt == nil }
+        let held = verifying.count { $0.holder == .token }
         let living = try await sessions.living(bornBefore: nil).count
         var effects = [
             """

@@ -1,8 +1,8 @@
 internal import CZlib
 package import NIOCore
 
-/// gzip (RFC 1952) put together from parts, of which some were compressed before and stand in many answers. This is the
-/// only room that sees zlib; no pointer leaves it.
+/// gzip (RFC 1952) put together from parts, of which some were compressed before and stand in many answers. With
+/// `CompressedList` one of the two rooms that see zlib; no pointer leaves it.
 package enum Gzip {
     /// A run of deflate's blocks (RFC 1951): ends at an octet's end, has no final block, and refers to nothing before it,
     /// so that it may stand behind any other.

@@ -20,6 +20,8 @@ package struct KeyCompromises: Sendable {
     package struct Foresight: Sendable {
         package let key: SigningKey
         package let decision: KeyCompromise.Decision
+        /// Standbys that do not open here, and are passed over.
+        package let unfit: [String]
         /// The widest that a node serves by.
         package let policy: KeyPolicy
         package let now: Instant
@@ -33,22 +35,19 @@ package struct KeyCompromises: Sendable {
         guard let key = reading.keys.first(where: { $0.kid.isSameText(as: kid) }) else {
             throw Rejection.notFound(what: "signing key")
         }
+        let unfit = await signingKeys.unfitStandbys(of: reading.keys)
         return Foresight(
-            key: key, decision: decide(kid, reading, without: await signingKeys.unfitStandbys(of: reading.keys)),
+            key: key, decision: decide(kid, reading, without: unfit), unfit: unfit.filter { !$0.isSameText(as: kid) },
             policy: signingKeys.policy(for: reading), now: reading.clock.now,
             lead: reading.clock.now - reading.rawNow)
     }
 
-    /// - Parameter unfit: standbys that do not open. Where no other is there one of them takes over all the same: nobody
-    ///   signs then, which is better than whoever has the leaked key.
+    /// - Parameter unfit: standbys that do not open.
     private func decide(_ kid: String, _ reading: RingReading, without unfit: [String]) -> KeyCompromise.Decision {
-        func decide(_ keys: [SigningKey]) -> KeyCompromise.Decision {
-            KeyCompromise.decide(keys, kid: kid, policy: signingKeys.policy(for: reading), clock: reading.clock)
-        }
         let others = unfit.filter { !$0.isSameText(as: kid) }
-        let decision = decide(reading.keys.filter { key in !others.contains { $0.isSameText(as: key.kid) } })
-        if case .noSuccessor = decision { return decide(reading.keys) }
-        return decision
+        return KeyCompromise.decide(
+            reading.keys.filter { key in !others.contains { $0.isSameText(as: key.kid) } }, kid: kid,
+            policy: signingKeys.policy(for: reading), clock: reading.clock)
     }
 
     package struct Outcome: Sendable {
@@ -69,25 +68,55 @@ package struct KeyCompromises: Sendable {
     ///
     /// - Throws: `Rejection.notFound`.
     package func compromise(_ kid: String, reason: String, origin: Origin) async throws -> Outcome {
-        for _ in 0..<2 {
-            if let outcome = try await declare(kid, reason: reason, origin: origin) {
-                await follow()
-                // The tokens are refused already: a failure here is mended by the worker of any node.
-                _ = try? await signingKeys.carryOutDue(origin: Self.schedule)
-                return outcome
-            }
-            // It signs, and no other key is there to follow it: that one is made first.
-            try await signingKeys.carryOutDue(origin: Self.schedule)
+        guard let outcome = try await declareWithSuccessor(kid, reason: reason, origin: origin) else {
+            throw SigningKeyError.noSigner
         }
-        throw SigningKeyError.noSigner
+        await follow()
+        // The tokens are refused already: a failure here is mended by the worker of any node.
+        _ = try? await signingKeys.carryOutDue(origin: Self.schedule)
+        return outcome
+    }
+
+    private func declareWithSuccessor(_ kid: String, reason: String, origin: Origin) async throws -> Outcome? {
+        // Before the lock: a token may take longer than a transaction may be idle.
+        let reading = try await signingKeys.read()
+        let unfit = await signingKeys.unfitStandbys(of: reading.keys)
+        if let outcome = try await declare(kid, without: unfit, reason: reason, origin: origin) { return outcome }
+        // It signs, and no other key that opens is there to follow it: that one is made first.
+        guard let key = reading.keys.first(where: { $0.kid.isSameText(as: kid) }) else { return nil }
+        let successor: NewSigningKey
+        do {
+            successor = try await signingKeys.generate(key.algorithm, for: reading)
+        } catch {
+            // A standby that does not open takes over all the same: nobody signs then, unless it opens elsewhere, which is
+            // better than whoever has the leaked key.
+            guard let outcome = try await declare(kid, without: [], reason: reason, origin: origin) else { throw error }
+            return outcome
+        }
+        return try await signingKeys.tidying([successor]) {
+            try await declare(kid, without: unfit, or: successor, reason: reason, origin: origin)
+        }
     }
 
     /// nil where there is nobody to follow it.
-    private func declare(_ kid: String, reason: String, origin: Origin) async throws -> Outcome? {
-        // Before the lock: a token may take longer than a transaction may be idle.
-        let unfit = await signingKeys.unfitStandbys(of: try await signingKeys.read().keys)
+    ///
+    /// - Parameters:
+    ///   - unfit: standbys that are passed over.
+    ///   - successor: made for this, and put among the keys where no other one follows.
+    private func declare(
+        _ kid: String, without unfit: [String], or successor: NewSigningKey? = nil, reason: String, origin: Origin
+    ) async throws -> Outcome? {
         let (outcome, entry) = try await signingKeys.underLock { transaction, reading -> (Outcome?, KeyEntry?) in
-            switch decide(kid, reading, without: unfit) {
+            var (reading, events) = (reading, [Query]())
+            var decision = decide(kid, reading, without: unfit)
+            if case .noSuccessor = decision, let successor {
+                events = [Event.keyMoved(kid: successor.kid, .published).row(origin)]
+                try await SigningKeys.insert([successor], founding: false, in: transaction)
+                let begun = BootInstant.now()
+                reading = try RingReading(try await transaction.batch(RingReading.statements), begun: begun)
+                decision = decide(kid, reading, without: unfit)
+            }
+            switch decision {
             case .unknownKey: throw Rejection.notFound(what: "signing key")
             case .noSuccessor: return (nil, nil)
             case .already(let since):
@@ -98,10 +127,10 @@ package struct KeyCompromises: Sendable {
                 if let takeover = change.takeover { changes.append(KeyCompromiseSQL.takeOver(takeover)) }
                 try Self.expectOneEach(try await transaction.batch(changes))
                 // The head of the list is locked last.
-                let event = Event.keyCompromised(kid: kid, next: change.takeover?.kid, reason: reason)
-                let row = try await transaction.commit([
-                    event.row(origin), SigningKeySQL.raiseVersion, RevocationSQL.append(.kid, keyID: kid),
-                ])[2].one()
+                events.append(Event.keyCompromised(kid: kid, next: change.takeover?.kid, reason: reason).row(origin))
+                let row = try await transaction.commit(
+                    events + [SigningKeySQL.raiseVersion, RevocationSQL.append(.kid, keyID: kid)]
+                )[events.count + 1].one()
                 let outcome = Outcome(
                     kid: kid, novelty: .new, since: reading.clock.now, takeover: change.takeover,
                     position: try FeedPosition(row))

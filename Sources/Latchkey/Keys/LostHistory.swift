@@ -6,7 +6,7 @@ package import Postgres
 /// them, would make void tokens live again, ended sessions alive, a compromised key current. In one transaction under the
 /// ring's lock: the fence rises, so that no refresh token from before is taken; every key that may have signed there is
 /// compromised and stands on the list, another signs; status lists begin anew, for bits may be out of which the database
-/// knows nothing; the list begins a new epoch.
+/// knows nothing, and those of sessions end; the list begins a new epoch.
 package struct LostHistory: Sendable {
     private let database: Database
     private let signingKeys: SigningKeys
@@ -129,7 +129,8 @@ package struct LostHistory: Sendable {
             + loss.unknown.map { .keyCompromised(kid: $0, next: nil, reason: reason) }
         // The head of the list is locked last.
         let results = try await transaction.commit(
-            events.map { $0.row(origin) } + [StatusIndexSQL.closeAll, StatusIndexSQL.beginAll]
+            events.map { $0.row(origin) }
+                + [StatusIndexSQL.closeAll, StatusIndexSQL.endSessions, StatusIndexSQL.beginAll]
                 + [SigningKeySQL.raiseVersionBeyondLoss, RevocationSQL.beginEpoch]
                 + kids.map { RevocationSQL.append(.kid, keyID: $0) } + [RevocationSQL.epoch])
         return Outcome(

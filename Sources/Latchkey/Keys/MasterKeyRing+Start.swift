@@ -37,10 +37,12 @@ extension MasterKeyRing {
             } catch SigningKeyError.doesNotOpen(let kid, let fault) {
                 switch fault {
                 case .noMasterKey(let version):
-                    // One that is retired is held by nobody: what it sealed is lost, and no node would ever start.
-                    guard retired.contains(version), key.state(at: now) != .active else {
+                    guard retired.contains(version) else {
                         throw MasterKeyRefusal.missing(version, in: source.place)
                     }
+                    // One that is retired is held by nobody, and its file is not taken: what it sealed is lost, and no node
+                    // would ever start.
+                    if key.state(at: now) == .active { throw MasterKeyRefusal.lost(kid: kid, version: version) }
                     tell(kid, fault)
                 case .wrongMasterKey(let version): throw MasterKeyRefusal.another(version, in: source.place)
                 case .movedFrom, .otherVersion, .damaged:

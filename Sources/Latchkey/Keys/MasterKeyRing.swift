@@ -254,6 +254,8 @@ package enum MasterKeyRefusal: Error, Sendable, Equatable, CustomStringConvertib
     case another(Int16, in: String)
     /// A signing key that is needed does not open.
     case sealed(kid: String, SealFault)
+    /// It is sealed under a master key that has been retired: no file brings it back.
+    case lost(kid: String, version: Int16)
 
     package var description: String {
         switch self {
@@ -264,6 +266,9 @@ package enum MasterKeyRefusal: Error, Sendable, Equatable, CustomStringConvertib
             "master key \(version) in \(place) is another one than this installation's: put the right one there, from "
                 + "another node or from your backup (LATCHKEY_KEYS_DIR)"
         case .sealed(let kid, let fault): "signing key \(kid) does not open: \(fault)"
+        case .lost(let kid, let version):
+            "signing key \(kid), which signs, is sealed under master key \(version), which has been retired: no file of it "
+                + "is taken any more; let another one sign by `latchkey keys compromise --reason 'lost' --yes -- \(kid)`"
         }
     }
 }

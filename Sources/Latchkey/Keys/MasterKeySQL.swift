@@ -110,17 +110,17 @@ enum MasterKeySQL {
         """
     }
 
-    /// Signing keys that verify and were ever sealed under a version that leaked, the one that signs last: by then others
-    /// stand behind it.
+    /// Signing keys that were ever sealed under a version that leaked and are not wiped, the one that signs last: by then
+    /// others stand behind it. Those that have left the JWKS too: verifiers keep what they fetched before.
     static let leaked: Query = """
         SELECT kid
         FROM signing_keys s
         WHERE sealed IS NOT NULL AND compromised_at IS NULL
-          AND (removed_at IS NULL OR removed_at > clock_timestamp())
           AND EXISTS (
             SELECT FROM master_keys m
             WHERE m.compromised_at IS NOT NULL
-              AND m.version BETWEEN COALESCE(s.first_sealed_under, s.master_key_version) AND s.master_key_version)
+              AND m.version BETWEEN LEAST(s.first_sealed_under, s.master_key_version)
+                                AND GREATEST(s.first_sealed_under, s.master_key_version))
         ORDER BY activates_at IS NOT NULL AND retires_at IS NULL, kid
         """
 
@@ -139,13 +139,18 @@ enum MasterKeySQL {
         "SELECT count(*) AS count FROM signing_keys WHERE master_key_version = \(version) AND sealed IS NOT NULL"
     }
 
-    /// Only where the row is what was read: of two that seal it again one does.
+    /// Only where the row is what was read: of two that seal it again one does. Under the ring's lock, and never under an
+    /// earlier version, or one that has been retired or leaked since: nobody would open it, or whoever has the leaked one.
     static func reseal(_ key: SigningKey, _ sealed: [UInt8], under version: Int16) -> Query {
         """
         UPDATE signing_keys
         SET sealed = \(Bytes(sealed)), master_key_version = \(version),
             first_sealed_under = COALESCE(first_sealed_under, master_key_version)
         WHERE kid = \(key.kid) AND master_key_version = \(key.masterKeyVersion) AND sealed = \(Bytes(key.sealed ?? []))
+          AND master_key_version < \(version)
+          AND NOT EXISTS (
+            SELECT FROM master_keys
+            WHERE version = \(version) AND (retired_at IS NOT NULL OR compromised_at IS NOT NULL))
         """
     }
 }

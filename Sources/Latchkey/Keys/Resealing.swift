@@ -21,10 +21,11 @@ package struct Resealing: Sendable {
         case done(unopened: [String: SealFault])
     }
 
-    /// Whether a row names another version than the one that mints.
+    /// Whether a row names an earlier version than the one that mints. (A later one is of a node that has read the records
+    /// since.)
     package func isNeeded(_ keys: [SigningKey]) -> Bool {
         let current = masterKeys.keys.current
-        return keys.contains { $0.sealed != nil && $0.masterKeyVersion != current }
+        return keys.contains { $0.sealed != nil && $0.masterKeyVersion < current }
     }
 
     /// Seals the first row again that needs it.
@@ -34,7 +35,7 @@ package struct Resealing: Sendable {
         let masterKeys = masterKeys.keys
         let version = masterKeys.current
         var unopened: [String: SealFault] = [:]
-        for key in keys where key.sealed != nil && key.masterKeyVersion != version {
+        for key in keys where key.sealed != nil && key.masterKeyVersion < version {
             let der: SecretBytes
             do {
                 der = try key.unseal(with: masterKeys, among: keys)

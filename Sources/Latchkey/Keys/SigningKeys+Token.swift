@@ -37,9 +37,17 @@ extension SigningKeys {
 
     /// The standbys whose private half is not there or does not open, of those that may sign next.
     func unfitStandbys(of keys: [SigningKey]) async -> [String] {
-        var unfit: [String] = []
-        for key in keys where key.isStandby && key.publishedAt != nil {
-            do { try await prove(key, among: keys) } catch { unfit.append(key.kid) }
+        let standbys = keys.filter { $0.isStandby && $0.publishedAt != nil }
+        let unfit = await unfit(of: standbys, among: keys)
+        // A token that comes back in between shows its keys to the later ones alone.
+        guard !unfit.isEmpty, unfit.count < standbys.count else { return unfit.map(\.kid) }
+        return await self.unfit(of: unfit, among: keys).map(\.kid)
+    }
+
+    private func unfit(of standbys: [SigningKey], among keys: [SigningKey]) async -> [SigningKey] {
+        var unfit: [SigningKey] = []
+        for key in standbys {
+            do { try await prove(key, among: keys) } catch { unfit.append(key) }
         }
         return unfit
     }

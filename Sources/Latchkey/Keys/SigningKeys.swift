@@ -205,22 +205,29 @@ package struct SigningKeys: Sendable {
         @Sendable func due(_ ring: RingReading, _ keys: [SigningKey]) -> [KeySchedule.Step] {
             KeySchedule.due(keys, algorithms: ring.algorithms(asked), policy: policy(for: ring), clock: ring.clock)
         }
-        let first = due(ring, ring.keys)
+        // A standby that does not open is passed over and counts for none, so that two stand ready that do; one that cannot
+        // be made is left for the next round. Neither may keep all else from being done, for ever.
+        let unfit = await unfitStandbys(of: ring.keys)
+        let isFit = ring.keys.contains { key in
+            key.isStandby && key.publishedAt != nil && !unfit.contains { $0.isSameText(as: key.kid) }
+        }
+        @Sendable func decide(_ ring: RingReading) -> [KeySchedule.Step] {
+            let all = due(ring, ring.keys)
+            // Where none opens it is this node that lacks something: others rotate.
+            guard isFit || unfit.isEmpty else { return all.filter { !$0.takesStandby } }
+            // Those of an algorithm that goes out of use leave as they are.
+            let leaving = all.filter { step in
+                if case .remove(let kid, _) = step { unfit.contains { $0.isSameText(as: kid) } } else { false }
+            }
+            return due(ring, ring.keys.filter { key in !unfit.contains { $0.isSameText(as: key.kid) } }) + leaving
+        }
+        let first = decide(ring)
         guard !first.isEmpty else {
             try await destroyLeft(ring.keys)
             return []
         }
-        // A standby that does not open is passed over, and one that cannot be made is left for the next round: neither may
-        // keep all else from being done, for ever.
-        let unfit = first.contains(where: \.takesStandby) ? await unfitStandbys(of: ring.keys) : []
-        let isFit = ring.keys.contains { key in key.isStandby && !unfit.contains { $0.isSameText(as: key.kid) } }
-        @Sendable func decide(_ ring: RingReading) -> [KeySchedule.Step] {
-            // Where none opens it is this node that lacks something: others rotate.
-            guard isFit || unfit.isEmpty else { return due(ring, ring.keys).filter { !$0.takesStandby } }
-            return due(ring, ring.keys.filter { key in !unfit.contains { $0.isSameText(as: key.kid) } })
-        }
         var (born, failure): ([NewSigningKey], (any Error)?) = ([], nil)
-        for case .publish(let algorithm) in decide(ring) {
+        for case .publish(let algorithm) in first {
             do { born.append(try await generate(algorithm, for: ring)) } catch { failure = error }
         }
         let made = born

@@ -166,6 +166,14 @@ package enum StatusIndexSQL {
     /// meanwhile waits, and finds the next ones.)
     package static let closeAll: Query = "UPDATE status_lists SET is_open = false WHERE is_open"
 
+    /// Behind `closeAll`. No session of before goes on: what its list said may be lost, and whoever asks is to refuse. Those
+    /// of clients' epochs stay, as the epochs do.
+    package static let endSessions: Query = """
+        UPDATE status_lists
+        SET identity = NULL, lives_until = '-infinity'
+        WHERE kind = \(Kind.sessions.rawValue) AND NOT is_open
+        """
+
     package static let beginAll: Query =
         "SELECT begin_status_list(kind)::text FROM unnest(ARRAY[1, 2]::smallint[]) AS kind"
 

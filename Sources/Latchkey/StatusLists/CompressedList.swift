@@ -2,7 +2,7 @@ import CZlib
 import JOSE
 
 /// A status list of one bit for each token (draft-ietf-oauth-status-list §4.1): the bits, the lowest of a byte first,
-/// compressed with DEFLATE in the ZLIB format. This is the only room that sees zlib.
+/// compressed with DEFLATE in the ZLIB format. With `Gzip` one of the two rooms that see zlib.
 enum CompressedList {
     /// Set bits up to which the best compression is worth its time: some ms. With a hundred thousand it takes a tenth of
     /// a second and saves two of a hundred bytes.

@@ -11,7 +11,7 @@ struct StatusBits: Sendable {
 
     struct List: Sendable, Equatable {
         fileprivate(set) var indices: [UInt32] = []
-        /// Another one whenever the bits are others.
+        /// Another one whenever the bits are others; 0 while there is none.
         fileprivate(set) var version = 0
     }
 
@@ -19,19 +19,21 @@ struct StatusBits: Sendable {
     private let madeAt: BootInstant
     private var seq: Int64
     private var lists: [StatusListID: List] = [:]
-    private var versions = 0
 
     /// Of the whole revocation list.
     ///
     /// - Parameters:
     ///   - now: seconds since 1970; nil: whatever is held.
     ///   - old: the bits before, which keep their version where they are the same.
-    init(_ extract: RevocationList.Extract, now: Int64?, replacing old: StatusBits?, at boot: BootInstant = .now()) {
+    ///   - version: above 0, of all others; no other reading has the same.
+    init(
+        _ extract: RevocationList.Extract, now: Int64?, replacing old: StatusBits?, version: Int,
+        at boot: BootInstant = .now()
+    ) {
         history = extract.history
         madeAt = boot
         seq = extract.position.seq
-        versions = old?.versions ?? 0
-        append(extract.log.extract(after: nil, through: seq, now: now).pieces)
+        append(extract.log.extract(after: nil, through: seq, now: now).pieces, version)
         for (id, list) in lists {
             if let before = old?.lists[id], before.indices == list.indices { lists[id]?.version = before.version }
         }
@@ -44,21 +46,20 @@ struct StatusBits: Sendable {
         extract.history == history && extract.position.seq >= seq && boot - madeAt < Self.mostAge
     }
 
-    /// Takes in what `extract` has behind the last one.
-    mutating func follow(_ extract: RevocationList.Extract) {
+    /// Takes in what `extract` has behind the last one; lists that it changes bear `version`.
+    mutating func follow(_ extract: RevocationList.Extract, version: Int) {
         guard extract.position.seq > seq else { return }
-        append(extract.log.extract(after: seq, through: extract.position.seq, now: nil).pieces)
+        append(extract.log.extract(after: seq, through: extract.position.seq, now: nil).pieces, version)
         seq = extract.position.seq
     }
 
     /// - Parameter pieces: entries in binary (`EntryForm`).
-    private mutating func append(_ pieces: [[UInt8]]) {
-        versions += 1
+    private mutating func append(_ pieces: [[UInt8]], _ version: Int) {
         for piece in pieces where piece.first.map({ $0 < 3 }) == true {
             for start in stride(from: 0, to: piece.count, by: EntryForm.idLength) where piece[start] == 2 {
                 guard let status = StatusIndex(of: Self.id(piece, at: start + 1)) else { continue }
                 lists[status.list, default: List()].indices.append(status.index)
-                lists[status.list]?.version = versions
+                lists[status.list]?.version = version
             }
         }
     }

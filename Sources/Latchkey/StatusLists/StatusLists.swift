@@ -52,9 +52,19 @@ package final class StatusLists: Sendable {
 
     private struct State: Sendable {
         var bits: StatusBits?
+        /// Raised whenever bits are read, so that no two of them bear one version: what they are put beside may be another
+        /// queue's.
+        var bitsVersion = 0
         var kept: [StatusListID: Kept] = [:]
+        /// Of which history the following are: a list of one that was lost is none.
+        var history = 0
         var known: Set<StatusListID> = []
         var living: (lists: [StatusListID], asOf: BootInstant)?
+
+        mutating func follow(history: Int) {
+            guard self.history < history else { return }
+            (self.history, known, living) = (history, [], nil)
+        }
     }
 
     package let settings: StatusListSettings
@@ -84,8 +94,9 @@ package final class StatusLists: Sendable {
 
     /// - Throws: `Rejection.notFound`; `.unavailable` where this node cannot prove that its list is complete.
     func token(of id: StatusListID) async throws -> StatusListToken {
-        guard settings.choice == .on, try await isKnown(id) else { throw Rejection.notFound(what: "status list") }
+        guard settings.choice == .on else { throw Rejection.notFound(what: "status list") }
         let extract = try fresh()
+        guard try await isKnown(id, extract.history) else { throw Rejection.notFound(what: "status list") }
         if let token = kept(id, extract) { return token }
         let (kid, key, holder) = try await ring.signer(at: extract.claim.time, version: 0)
         let queue = holder == .token ? tokenQueue : queue
@@ -105,12 +116,15 @@ package final class StatusLists: Sendable {
     /// - Throws: `Rejection.notFound`.
     func uris() async throws -> [String] {
         guard settings.choice == .on else { throw Rejection.notFound(what: "status list") }
-        let now = BootInstant.now()
-        if let living = state.withLock({ $0.living }), now - living.asOf < Self.mostAge {
-            return living.lists.map { addresses.uri(of: $0) }
+        let (now, history) = (BootInstant.now(), try fresh().history)
+        let living = state.withLock { state in
+            state.follow(history: history)
+            return state.living
         }
+        if let living, now - living.asOf < Self.mostAge { return living.lists.map { addresses.uri(of: $0) } }
         let lists = try await indices.livingLists()
         state.withLock { state in
+            guard state.history == history else { return }
             state.living = (lists, now)
             state.known = Set(lists)
         }
@@ -118,10 +132,14 @@ package final class StatusLists: Sendable {
     }
 
     /// One that nobody knows is looked up, whoever asks: the next token may name a list that has just begun.
-    private func isKnown(_ id: StatusListID) async throws(PostgresError) -> Bool {
-        if state.withLock({ $0.known.contains(id) }) { return true }
+    private func isKnown(_ id: StatusListID, _ history: Int) async throws(PostgresError) -> Bool {
+        let isKnown = state.withLock { state in
+            state.follow(history: history)
+            return state.known.contains(id)
+        }
+        if isKnown { return true }
         guard try await indices.exists(id) else { return false }
-        state.withLock { _ = $0.known.insert(id) }
+        state.withLock { if $0.history == history { $0.known.insert(id) } }
         return true
     }
 
@@ -181,16 +199,18 @@ package final class StatusLists: Sendable {
 
     /// The bits as of `extract`. On one of the queues: while the other one has them they are made anew.
     private func bits(_ extract: RevocationList.Extract) -> StatusBits {
-        let old = state.withLock { state in
+        let (old, version) = state.withLock { state in
             defer { state.bits = nil }
-            return state.bits
+            state.bitsVersion += 1
+            return (state.bits, state.bitsVersion)
         }
         let bits: StatusBits
         if var old, old.leads(to: extract) {
-            old.follow(extract)
+            old.follow(extract, version: version)
             bits = old
         } else {
-            bits = StatusBits(extract, now: list.clock.reading?.settled.seconds, replacing: old)
+            bits = StatusBits(
+                extract, now: list.clock.reading?.settled.seconds, replacing: old, version: version)
         }
         state.withLock { $0.bits = bits }
         return bits

@@ -16,7 +16,7 @@ import Testing
         try await TestInstallation.run(nodes: 2, settings: { $0.signingAlgorithm = .es256 }) { it in
             let scene = try await CompromiseScene(it)
             var tokens = try await it.node.newUser("alice")
-            var (own, everywhere): ([Duration], [Duration]) = ([], [])
+            var (own, nodes, followed): ([Duration], [Duration], [Duration]) = ([], [], [])
             for number in 0..<Self.drills {
                 let kid = try tokens.signer
                 let old = tokens
@@ -34,30 +34,34 @@ import Testing
                 own.append(ContinuousClock.now - start)
                 // Whoever asks the node that was told, after it was told, is refused.
                 try #require(try await command.admits(old) == false)
-                let slowest = try await withThrowingTaskGroup(of: Duration.self) { group in
+                let slowest = try await withThrowingTaskGroup(of: (node: Duration, follower: Duration).self) { group in
                     for node in it.nodes {
                         group.addTask {
                             try #require(try await becomesTrue { try await node.admits(old) == false })
-                            return ContinuousClock.now - start
+                            return (ContinuousClock.now - start, .zero)
                         }
                     }
                     for follower in followers {
                         group.addTask {
                             try #require(try await becomesTrue { try follower.admits(old) == false })
-                            return ContinuousClock.now - start
+                            return (.zero, ContinuousClock.now - start)
                         }
                     }
-                    return try await group.reduce(.zero) { max($0, $1) }
+                    return try await group.reduce((Duration.zero, Duration.zero)) {
+                        (max($0.0, $1.node), max($0.1, $1.follower))
+                    }
                 }
-                everywhere.append(slowest)
+                nodes.append(slowest.0)
+                followed.append(slowest.1)
                 tokens = try await it.nodes[(number + 1) % 2].refresh(old.refresh)
                 try #require(tokens.status == 200)
                 try #require(try tokens.signer != kid)
             }
             print(
-                "\(Self.drills) compromises: answered after \(Self.text(own)), refused by 2 nodes and 2 followers after "
-                    + "\(Self.text(everywhere))")
-            #expect(everywhere.sorted()[everywhere.count / 2] < .seconds(1))
+                "\(Self.drills) compromises: answered after \(Self.text(own)), refused by 2 nodes after "
+                    + "\(Self.text(nodes)), by 2 followers after \(Self.text(followed))")
+            #expect(nodes.sorted()[nodes.count / 2] < .seconds(1))
+            #expect(followed.sorted()[followed.count / 2] < .seconds(1))
         }
     }
 

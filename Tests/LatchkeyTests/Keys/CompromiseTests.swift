@@ -280,7 +280,7 @@ import Testing
         }
     }
 
-    @Test func `A standby that does not open is passed over, and signs only where no other is`() async throws {
+    @Test func `A standby that does not open is passed over`() async throws {
         try await TestInstallation.run { it in
             let scene = try await CompromiseScene(it)
             func damage(_ which: Query) async throws -> [String] {

@@ -108,6 +108,30 @@ import Testing
         }
     }
 
+    /// Verifiers keep what they fetched before it left.
+    @Test func `replaces a key that has left the JWKS as long as it is not wiped`() async throws {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            let old = try await it.node.newUser("alice").signer
+            let rotated = try await it.node.post(
+                "/admin/keys/rotate", ["reason": "x"], bearer: try await it.node.administrator())
+            #expect(rotated.status == 202)
+            #expect(try await becomesTrue { try await it.node.logIn("alice").signer == rotated["kid"] })
+            try await it.database.batch([
+                "UPDATE signing_keys SET removed_at = clock_timestamp() WHERE kid = \(old)",
+                "UPDATE key_ring SET version = version + 1",
+            ])
+            #expect(try await becomesTrue { try await published(it.node).contains(old) == false })
+            let plan = try await scene.command { try await Self.leak($0).foresee() }
+            #expect(plan.object?["signing_keys"]?.int == 4)
+            #expect(try await carryOut(scene).contains(.replaced(kid: old)))
+            let entries: Int64 = try await it.database.query(
+                "SELECT count(*) AS count FROM revoked_keys WHERE kid = \(old) AND kind = 3"
+            ).one().decode("count")
+            #expect(entries == 1)
+        }
+    }
+
     @Test func `says that a token's keys stay`() async throws {
         try await TestInstallation.run { it in
             let scene = MasterKeyScene(it: it)

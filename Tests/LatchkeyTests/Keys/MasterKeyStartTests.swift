@@ -63,6 +63,33 @@ import Testing
         }
     }
 
+    @Test func `is refused where the signer is sealed under one that was retired, and says what mends that`()
+        async throws
+    {
+        try await TestInstallation.run { it in
+            let scene = MasterKeyScene(it: it)
+            _ = try await scene.rotateEverywhere()
+            #expect(try await becomesTrue { try await scene.sealed(under: 1) == 0 })
+            let kid = try await it.node.newUser("alice").signer
+            // As a backup of the rows beside newer records brings it back.
+            try await it.database.batch([
+                "UPDATE signing_keys SET master_key_version = 1 WHERE kid = \(kid)",
+                "UPDATE master_keys SET retired_at = clock_timestamp() WHERE version = 1",
+            ])
+            let (first, second) = (try scene.folder.read(1), try scene.folder.read(2))
+            for keys in [[2: second], [1: first, 2: second]] as [[Int16: SecretBytes]] {
+                let refusal = try await refusal(it, keys)
+                #expect(refusal == .lost(kid: kid, version: 1))
+                #expect(
+                    refusal?.description.contains("latchkey keys compromise --reason 'lost' --yes -- \(kid)") == true)
+            }
+            _ = try await scene.command {
+                try await $0.compromises.compromise(kid, reason: "lost", origin: MasterKeyScene.origin)
+            }
+            #expect(try await refusal(it, [2: second]) == nil)
+        }
+    }
+
     @Test func `goes on where a key that does not sign is damaged`() async throws {
         try await TestInstallation.run { it in
             try await it.database.query(

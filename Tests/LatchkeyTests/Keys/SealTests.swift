@@ -30,10 +30,12 @@ import Testing
             let masterKeys = it.node.installation.masterKeys
             let sealing = try masterKeys.sealingKey(version: 1)
             for position in sealed.indices {
-                var damaged = sealed
-                damaged[position] ^= 1 << UInt8(position % 8)
-                #expect(throws: CryptoError.notAuthentic, "byte \(position)") {
-                    try AES256GCM.open(damaged, key: sealing, associatedData: key.sealPlace)
+                for bit in 0..<8 {
+                    var damaged = sealed
+                    damaged[position] ^= 1 << UInt8(bit)
+                    #expect(throws: CryptoError.notAuthentic, "bit \(bit) of byte \(position)") {
+                        try AES256GCM.open(damaged, key: sealing, associatedData: key.sealPlace)
+                    }
                 }
             }
             for position in [0, 12, sealed.count / 2, sealed.count - 1] {

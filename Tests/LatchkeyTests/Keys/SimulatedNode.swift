@@ -63,13 +63,13 @@ struct SimulatedVerifier {
 extension KeySimulation {
     /// Settings from the allowed range, as `SettingsReader` allows them.
     private mutating func drawPolicy() -> KeyPolicy {
-        let leeway = Int64.random(in: 0...36, using: &random)
-        let maxAge = Int64.random(in: 1...(chance(3) ? 900 : 60), using: &random)
+        let leeway = Int64.random(in: 0...(chance(8) ? 600 : 36), using: &random)
+        let maxAge = Int64.random(in: 1...(chance(3) ? (chance(4) ? 86_400 : 900) : 60), using: &random)
         let lifetime = Int64.random(in: 1...(chance(3) ? 3600 : 300), using: &random)
-        let shortest = max(maxAge + leeway + 2, hasStubborn ? 640 : 0)
+        let shortest = max(maxAge, hasStubborn ? SimulatedVerifier.stubbornly : 0) + leeway + 2
         let lead = shortest + (chance(3) ? 0 : Int64.random(in: 0...1800, using: &random))
         var policy = KeyPolicy(publishLead: lead, maxAge: maxAge, leeway: leeway, lifetime: lifetime)
-        policy.rotationInterval = policy.shortestInterval * Int64.random(in: 2...40, using: &random)
+        policy.rotationInterval = policy.shortestInterval * (chance(4) ? 1 : Int64.random(in: 1...40, using: &random))
         return policy
     }
 

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import JOSE
 import LatchkeyTesting
+import LibCrypto
 import NIOHTTP1
 import Postgres
 import Testing
@@ -117,7 +118,9 @@ import Testing
             #expect(after["latchkey_revocations_held"] == 2)
             #expect(after["latchkey_clock_offset_seconds"].map { abs($0) < 2 } == true)
             #expect(after["latchkey_signing_keys", ["state": "active"]] == 1)
-            #expect(after["latchkey_signing_keys_ripe"] == 2)
+            #expect(after["latchkey_signing_keys_ripe", ["algorithm": "RS256"]] == 2)
+            #expect(
+                after.samples.keys.count { $0.name == "latchkey_signing_keys_ripe" } == 1, "nobody asks for another")
             #expect(after["process_resident_memory_bytes"].map { $0 > 10_000_000 } == true)
             #expect(after["process_cpu_seconds_total"].map { $0 > 0 } == true)
             #expect(after["process_open_fds"].map { $0 > 10 } == true)
@@ -138,8 +141,37 @@ import Testing
                     let now = try await page()
                     return now["latchkey_signing_keys", ["state": "retired"]] == 1
                         && now["latchkey_signing_keys", ["state": "published"]] == 2
-                        && now["latchkey_signing_keys_ripe"] == 1 && now["latchkey_feed_position"] == 1
+                        && now["latchkey_signing_keys_ripe", ["algorithm": "RS256"]] == 1
+                        && now["latchkey_feed_position"] == 1
                 })
+        }
+    }
+
+    @Test func `An algorithm without a ripe standby does not hide behind another`() async throws {
+        try await Self.run { it, page in
+            let asked = try await it.node.post(
+                "/admin/clients",
+                ["client_name": "a service", "scope": "users:read", "access_token_signed_response_alg": "ES256"],
+                bearer: try await it.node.administrator())
+            #expect(asked.status == 201)
+            #expect(try await it.ripen(.es256))
+            try await it.database.batch([
+                """
+                UPDATE signing_keys SET published_at = clock_timestamp() + interval '1 hour'
+                WHERE algorithm = 'ES256' AND activates_at IS NULL
+                """,
+                "UPDATE signing_keys SET activates_at = activates_at - interval '1 day' WHERE algorithm = 'RS256'",
+                "UPDATE key_ring SET version = version + 1",
+            ])
+            let shows = try await becomesTrue {
+                let now = try await page()
+                let (old, new) = (["algorithm": "RS256"], ["algorithm": "ES256"])
+                return now["latchkey_signing_keys_ripe", old] == 2 && now["latchkey_signing_keys_ripe", new] == 0
+                    && now["latchkey_signing_key_age_seconds", old] > 86_000
+                    && now["latchkey_signing_key_age_seconds", new] < 3_600
+                    && now.samples.keys.contains { $0.labels == new && $0.name == "latchkey_signing_keys_ripe" }
+            }
+            #expect(shows)
         }
     }
 

@@ -226,6 +226,33 @@ struct StatusListTests {
         }
     }
 
+    @Test func `of sessions ends with a lost history, for a node that knew it too; those of clients stay`() async throws
+    {
+        try await TestInstallation.withStatusLists { it in
+            let client = try await it.node.newClient(try await it.node.administrator(), scope: "orders:read")
+            let session = try #require(try Reference(try await it.node.newUser("alice")))
+            let own = try #require(try Reference(try await client.token(it.node)))
+            for reference in [session, own] { #expect(try await Self.list(it.node, reference).status == 200) }
+            @Sendable func named() async throws -> [String] {
+                try await it.node.get("/status-lists").json["status_lists"]?.strings ?? []
+            }
+            #expect(try await becomesTrue { try await Set(named()) == [session.uri, own.uri] })
+
+            _ = try await it.node.installation.lostHistory.begin(origin: Origin(actor: "test"))
+            #expect(
+                try await becomesTrue(within: .seconds(10)) {
+                    try await Self.list(it.node, session).status == 404
+                })
+            #expect(try await named() == [own.uri])
+            #expect(try await Self.list(it.node, own).status == 200)
+            let born = try await becomes(within: .seconds(10)) {
+                let place = try Reference(try await it.node.logIn("alice"))
+                return place?.uri == session.uri ? nil : place
+            }
+            #expect(try await Self.list(it.node, #require(born)).status == 200)
+        }
+    }
+
     @Test(.eachAnswerCounts) func `is not served by a node that cannot prove that it is complete`() async throws {
         try await TestInstallation.withStatusLists { it in
             let relay = try Relay(to: it.connectionString)
