@@ -140,7 +140,7 @@ let package = Package(
             name: "LatchkeyVerifierTests",
             dependencies: [
                 "LatchkeyVerifier", "LatchkeyHummingbird", "Latchkey", "LatchkeyTesting", "JOSE", "LibCrypto",
-                httpTypes,
+                httpTypes, httpClient,
                 hummingbird, logging, serviceLifecycle,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
                 .product(name: "MetricsTestKit", package: "swift-metrics"),

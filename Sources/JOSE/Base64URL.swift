@@ -51,7 +51,21 @@ package enum Base64URL {
             var bits: UInt32 = 0
             var seen: UInt8 = 0
             values.withUnsafeBufferPointer { values in
-                for symbol in text {
+                // Four symbols are three bytes; then what is left.
+                let whole = text.count & ~3
+                for start in stride(from: 0, to: whole, by: 4) {
+                    let a = values[Int(text[start])]
+                    let b = values[Int(text[start + 1])]
+                    let c = values[Int(text[start + 2])]
+                    let d = values[Int(text[start + 3])]
+                    seen |= a | b | c | d
+                    let three = UInt32(a & 63) << 18 | UInt32(b & 63) << 12 | UInt32(c & 63) << 6 | UInt32(d & 63)
+                    output[position] = UInt8(truncatingIfNeeded: three >> 16)
+                    output[position + 1] = UInt8(truncatingIfNeeded: three >> 8)
+                    output[position + 2] = UInt8(truncatingIfNeeded: three)
+                    position += 3
+                }
+                for symbol in text[whole...] {
                     let value = values[Int(symbol)]
                     seen |= value
                     buffer = buffer << 6 | UInt32(value & 63)

@@ -173,7 +173,8 @@ struct JSONParser {
 /// The names of the object being read. Few are compared one by one; many are hashed, because comparing each with all
 /// others would let a body of 100,000 names take minutes.
 private struct SeenNames {
-    private static let fewNames = 8
+    /// An access token has up to twelve.
+    private static let fewNames = 16
     private var hashed: Set<[UInt8]> = []
 
     /// Whether `name` is new.

@@ -92,6 +92,8 @@ package struct JSONWebSignature: Sendable {
 
     /// Whether `typ` is `name` with or without `application/`, in whatever case (RFC 7515 §4.1.9, RFC 9068 §4).
     package func hasType(_ name: String) -> Bool {
+        // As Latchkey writes it: nothing is allocated.
+        if let type, type.isSameText(as: name) { return true }
         // ASCII only: Unicode's folding would let U+212A KELVIN SIGN pass for "k".
         func folded(_ text: String) -> [UInt8] { text.utf8.map { 0x41...0x5a ~= $0 ? $0 | 0x20 : $0 } }
         guard let type = type.map(folded) else { return false }

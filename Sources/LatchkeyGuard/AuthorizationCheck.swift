@@ -11,7 +11,8 @@ internal import LatchkeyVerifier
 ///   of the request in question. Nothing there is the configuration's, so nothing there is looked at; what is needed
 ///   Envoy adds as `X-Guard-Scope` and `X-Guard-Role`.
 ///
-/// Any other path is refused: a misspelt one must not be a check that asks for less. 200 with the identity's fields, 401
+/// Any other path is refused: a misspelt one must not be a check that asks for less; and so is a request with an identity's
+/// field in another spelling (`X.Auth.Roles`), which no proxy would replace. 200 with the identity's fields, 401
 /// and 403 with a challenge, 503 while the list of what is revoked may be out of date.
 struct AuthorizationCheck: Sendable {
     private let verify: @Sendable (String) async throws -> AccessToken
@@ -31,6 +32,10 @@ struct AuthorizationCheck: Sendable {
 
     /// - Throws: `BearerFailure`, `Refusal`.
     func respond(to request: Request, context: GuardContext) async throws -> Response {
+        // A caller's, handed over by a proxy that hands it to the service, too.
+        guard !request.headers.contains(where: { IdentityFields.isDisguised($0.name) }) else {
+            throw Refusal.malformed(.badRequest)
+        }
         let (asker, needed) = try needed(request)
         return try await BearerMiddleware(scopes: needed.scopes, roles: needed.roles, verify)
             .handle(request, context: context) { _, context in

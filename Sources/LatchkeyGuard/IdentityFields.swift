@@ -44,11 +44,21 @@ package struct IdentityFields: Sendable {
         Field.allCases.filter { field in !values.contains { $0.field == field } }
     }
 
-    /// Whether a caller's field could be taken for one of these: also `X_Auth_Subject`, which CGI, WSGI and PHP spell as
-    /// they spell `X-Auth-Subject`.
+    /// Whether a caller's field could be taken for one of these: also `X_Auth_Subject` and `X.Auth.Subject`. CGI, WSGI and
+    /// PHP spell the first as they spell `X-Auth-Subject`, and some servers make of every byte that is neither a letter
+    /// nor a digit what they make of `-`.
     package static func isReserved(_ name: HTTPField.Name) -> Bool {
-        name.canonicalName.utf8.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0 }
-            .starts(with: "x-auth-".utf8)
+        name.canonicalName.utf8.map { isAlphanumeric($0) ? $0 : UInt8(ascii: "-") }.starts(with: "x-auth-".utf8)
+    }
+
+    /// Whether it is one in another spelling: a proxy that replaces the caller's fields by name does not find it.
+    package static func isDisguised(_ name: HTTPField.Name) -> Bool {
+        isReserved(name) && !name.canonicalName.utf8.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "-") }
+    }
+
+    /// - Parameter byte: of a name in lower case.
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
     }
 
     private static func encoded(_ text: String) -> String {

@@ -28,13 +28,20 @@ package struct ExpiryTable: Sendable {
 
         /// Of this process alone, and kept nowhere: a mirror need not be trusted, and one that knew where an id falls could
         /// send ids that all fall on a table's end, before their signature is checked, and make it grow for ever.
-        private static let (mask, scale, slope) =
+        private static let (mask, scale) = (UInt64.random(in: 0 ... .max), UInt64.random(in: 0 ... .max) | 1)
+        private static let (highMask, slope, secondSlope) =
             (UInt64.random(in: 0 ... .max), UInt64.random(in: 0 ... .max) | 1, UInt64.random(in: 0 ... .max) | 1)
 
         package init(_ id: UniqueID) {
             // Ids are random in their lower half; the multiplications are for those that are not (RFC 9562 has more
             // versions than ours), and each step can be undone, so that no two ids share both numbers.
-            var low = (id.low ^ Self.mask) &* Self.scale &+ id.high &* Self.slope
+            // The upper half is mixed by itself first: by one multiplication the first bits of both halves would reach the
+            // first bits of the sum alone, whatever the secret numbers, and thousands of ids would share one.
+            var upper = (id.high ^ Self.highMask) &* Self.slope
+            upper ^= upper >> 32
+            upper &*= Self.secondSlope
+            upper ^= upper >> 29
+            var low = (id.low ^ Self.mask) &* Self.scale &+ upper
             low ^= low >> 32
             low &*= 0xd6e8_feb8_6659_fd93
             low ^= low >> 29

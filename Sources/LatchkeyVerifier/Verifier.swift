@@ -183,10 +183,7 @@ public final class Verifier: Service {
             throw VerifierError(.invalidPosition, "this is no position of the revocation list")
         }
         let isApplied = await revocations.changes.firstValue(within: limit) { () -> Bool? in
-            guard let applied = self.revocations.follower.applied, applied.epoch == position.epoch,
-                applied.seq >= position.seq
-            else { return nil }
-            return true
+            self.revocations.follower.hasApplied(position) ? true : nil
         }
         guard isApplied == true else { throw VerifierError(.timedOut, "the position was not applied in time") }
     }

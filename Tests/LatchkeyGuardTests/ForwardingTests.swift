@@ -25,7 +25,8 @@ struct ForwardingTests {
     @Test(arguments: [
         "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer",
         "Transfer-Encoding", "Upgrade", "Content-Length", "Expect", "Authorization", "X-Auth-Token-Id", "x-auth-",
-        "X-Auth-Whatever", "X_Auth_Subject", "X-Auth_Roles", "x_auth_session",
+        "X-Auth-Whatever", "X_Auth_Subject", "X-Auth_Roles", "x_auth_session", "X.Auth.Roles", "x~auth!subject",
+        "X-Auth-Token.Id",
     ])
     func `is none of the connection's fields, nor what looks like an identity`(name: String) throws {
         #expect(try !forwarded([(name, "1")]).contains(name: name))

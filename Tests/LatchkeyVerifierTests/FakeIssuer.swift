@@ -46,6 +46,8 @@ final class FakeIssuer: Sendable {
         var isStale = false
         var signers: [PrivateKey]
         var keysAreDown = false
+        /// Nor do they answer.
+        var keysAreSilent = false
         var maxAge = 300
         var keyFetches = 0
         var verifierHeaders: [String] = []
@@ -210,6 +212,7 @@ final class FakeIssuer: Sendable {
                 return (state.signers, state.maxAge, state.keysAreDown)
             }
             if isDown { throw HTTPError(.serviceUnavailable) }
+            while state.withLock({ $0.keysAreSilent }) { try await Task.sleep(for: .milliseconds(20)) }
             var response = Self.answer(
                 JSONWebKeySet(signers.map { JSONWebKey($0.publicKey) }).encoded(), type: "application/jwk-set+json")
             response.headers[.cacheControl] = "public, max-age=\(maxAge)"

@@ -120,6 +120,19 @@ import Testing
         #expect(set.count == 64 && set.heldBytes < 1 << 20)
     }
 
+    @Test func `ids that differ in the first bits of both halves do not meet`() throws {
+        let id = UniqueID(high: 0x0123_4567_89ab_cdef, low: 0xfedc_ba98_7654_3210)
+        let twin = UniqueID(high: id.high ^ 1 << 63, low: id.low ^ 1 << 63)
+        #expect(ExpiryTable.Key(id).mixed != ExpiryTable.Key(twin).mixed)
+        var mixed: Set<UInt64> = []
+        for high in 0..<256 as Range<UInt64> {
+            for low in 0..<256 as Range<UInt64> {
+                mixed.insert(ExpiryTable.Key(UniqueID(high: high << 56 | 7, low: low << 56 | 9)).mixed)
+            }
+        }
+        #expect(mixed.count > 65_000, "\(mixed.count)")
+    }
+
     @Test func `a set does as a dictionary does, whatever is done`() {
         var set = RevocationSet()
         var model: [UniqueID: Int64] = [:]

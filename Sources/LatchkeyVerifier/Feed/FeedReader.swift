@@ -8,17 +8,18 @@ struct FeedReader: Sendable {
     let metrics: VerifierMetrics
     /// How long a stream may say nothing: octets that make up no event say nothing.
     let silence: Duration
-    /// Within which an answer is here to its end, however slowly it drips.
-    var patience = Duration.seconds(300)
+    /// Within which an answer, and the first message of a stream, is here to its end, however it drips. A second more for
+    /// each 64 KiB of it, as a node gives who reads: long lists come over slow links, too.
+    var patience = Duration.seconds(30)
 
     /// One message in its binary form.
     func readMessage(
         _ pieces: IssuerClient.Pieces, answering request: FollowerState.Request
     ) async throws {
         var parser = BinaryMessageParser()
-        let deadline = ContinuousClock.now + patience
+        var deadline = ContinuousClock.now + patience
         for try await piece in pieces {
-            guard ContinuousClock.now < deadline else { throw FetchFailure.silent }
+            try Self.expect(piece, until: &deadline)
             try parser.feed(piece)
         }
         let (signature, entries) = try parser.finish()
@@ -33,7 +34,10 @@ struct FeedReader: Sendable {
         var staged = StagedEntries()
         var request: FollowerState.Request? = first
         var heardAt = ContinuousClock.now
+        var deadline = heardAt + patience
         for try await piece in pieces {
+            // Parts without entries and events of no meaning are heard, and prove nothing.
+            if request != nil { try Self.expect(piece, until: &deadline) }
             let events = try parser.feed(piece)
             guard !events.isEmpty || ContinuousClock.now - heardAt <= silence else { throw FetchFailure.silent }
             for event in events {
@@ -58,6 +62,11 @@ struct FeedReader: Sendable {
             if request == nil, revocations.follower.needsAnchor(clocks.read()) { return }
         }
         throw FetchFailure.ended
+    }
+
+    private static func expect(_ piece: [UInt8], until deadline: inout ContinuousClock.Instant) throws {
+        guard ContinuousClock.now < deadline else { throw FetchFailure.silent }
+        deadline += Duration.seconds(1) * piece.count / (64 << 10)
     }
 
     private static func stage(_ entries: [FeedEntry], in staged: inout StagedEntries) throws(FeedFault) {

@@ -31,7 +31,7 @@ struct FollowerState: Sendable {
 
     enum LiftsOfChanges: Sendable, Equatable {
         case apply
-        /// By a node that is behind: a key that it lifts may since have been revoked once more, and that is known.
+        /// It is behind: a key that it lifts may since have been revoked once more, and that is known.
         case ignore
     }
 
@@ -70,6 +70,8 @@ struct FollowerState: Sendable {
     private(set) var position: FeedPosition?
     /// The furthest that is in the set, in the latest epoch.
     private(set) var applied: FeedPosition?
+    /// The latest `time` of what is in the set, in seconds.
+    private var latestTime = Int64.min
     private var completeAsOf: Int64?
     private var anchor: Anchor?
     /// The smallest lead of the wall clock over the boot clock since the anchor or the first reading, in milliseconds.
@@ -113,25 +115,35 @@ struct FollowerState: Sendable {
         }
         if let after = claims.after {
             guard let position, position.word.utf8.elementsEqual(after.utf8) else { throw .gap }
-            guard let applied, applied.epoch == claims.position.epoch, applied.seq > claims.position.seq else {
-                return .changes(.apply)
-            }
-            return .changes(.ignore)
+            return .changes(isBehind(claims) ? .ignore : .apply)
         }
-        guard let applied, applied.epoch == claims.position.epoch, applied.seq <= claims.position.seq else {
-            return .wholeList(applied == nil ? .replace : .unite)
-        }
-        return .wholeList(.replace)
+        guard let applied else { return .wholeList(.replace) }
+        let isNext = applied.epoch == claims.position.epoch && !isBehind(claims) && claims.time >= latestTime
+        return .wholeList(isNext ? .replace : .unite)
+    }
+
+    /// Whether a message says less than is known: then it adds to the set, takes nothing away, and what is applied stays.
+    ///
+    /// Within an epoch the position tells. Two epochs are told apart by the database's clock: without that a genuine list
+    /// of an epoch that has ended, brought twice, would be a new epoch first and then the known one, and take out the keys
+    /// that were revoked since. Where the database's clock was set back with the epoch, what comes is added until it has
+    /// passed the latest time.
+    private func isBehind(_ claims: FeedClaims) -> Bool {
+        guard let applied else { return false }
+        guard applied.epoch == claims.position.epoch else { return claims.time <= latestTime }
+        return claims.position.seq < applied.seq
+    }
+
+    /// Whether what was revoked at `target` is in the set.
+    func hasApplied(_ target: FeedPosition) -> Bool {
+        [applied, position].contains { $0.map { $0.epoch == target.epoch && $0.seq >= target.seq } ?? false }
     }
 
     /// Called when what `judge` said of the message was done: position and claim move.
     mutating func didApply(_ claims: FeedClaims, answering request: Request?, at now: ClockReading) {
         position = claims.position
-        if let applied, applied.epoch == claims.position.epoch, applied.seq > claims.position.seq {
-            // A whole list by a node that is behind: what came before it is in the set all the same.
-        } else {
-            applied = claims.position
-        }
+        if !isBehind(claims) { applied = claims.position }
+        latestTime = max(latestTime, claims.time)
         let instant: Int64
         switch proof {
         case .nonce:

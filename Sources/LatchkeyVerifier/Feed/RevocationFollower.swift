@@ -72,7 +72,7 @@ struct RevocationFollower: Sendable {
         let directions = try await directory.directions(client)
         let reader = FeedReader(
             verifier: FeedVerifier(issuer: issuer, keys: directions.feedKeys), revocations: revocations, clocks: clocks,
-            metrics: metrics, silence: longestSilence)
+            metrics: metrics, silence: longestSilence, patience: .seconds(30 + longestWait))
         if isMirrored {
             // Whoever mirrors it answers nobody in particular.
             return try await poll(directions.revocations, reader, client, parameters: [], position: nil)
@@ -132,11 +132,11 @@ struct RevocationFollower: Sendable {
         [("accept", accept), ("cache-control", "no-store")] + (credentials.map { [$0.header] } ?? [])
     }
 
-    /// The clocks are read before anything is sent: what comes back was made after.
-    private func newRequest() -> FollowerState.Request {
-        let now = clocks.read()
-        revocations.observe(now)
-        return FollowerState.Request(nonce: Base64URL.encode(SecureRandom.bytes(16)), sentAt: now)
+    /// The clocks are read before anything is sent: what comes back was made after. A jump that shows only now lies before
+    /// it, and is no reason to refuse what comes back.
+    func newRequest() -> FollowerState.Request {
+        revocations.observe(clocks.read())
+        return FollowerState.Request(nonce: Base64URL.encode(SecureRandom.bytes(16)), sentAt: clocks.read())
     }
 
     /// What an error asks for, beyond connecting again.

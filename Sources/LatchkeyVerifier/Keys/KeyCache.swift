@@ -70,12 +70,11 @@ final class KeyCache: Sendable {
     /// Asks for one shared fetch, unless there was one lately, and waits for its end.
     func refetch() async {
         let now = clocks.read().boot
-        let ended: Int? = state.withLock { state in
-            guard state.isRunning, state.schedule.unknownKey(now: now) == .wait else { return nil }
-            return state.ended
+        let (asked, ended) = state.withLock { state in
+            (state.isRunning ? state.schedule.unknownKey(now: now) : .refuse, state.ended)
         }
-        guard let ended else { return }
-        changes.announce()
+        guard asked != .refuse else { return }
+        if asked == .ask { changes.announce() }
         _ = await changes.firstValue(within: Self.patience) {
             self.state.withLock { $0.ended > ended || !$0.isRunning ? true : nil }
         }

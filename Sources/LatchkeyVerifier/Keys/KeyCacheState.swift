@@ -5,7 +5,9 @@
 struct KeyCacheState: Sendable {
     /// What to do with a token whose `kid` is not known.
     enum UnknownKey: Equatable {
-        /// A fetch is due, or under way: all who ask share it.
+        /// A fetch is due, and who makes it is to be told: once, or each of a flood of askers would wake all the others.
+        case ask
+        /// It was asked for, or is under way: all who ask share it.
         case wait
         /// One was made lately: forged `kid`s must not make of us a flood at the issuer.
         case refuse
@@ -18,19 +20,24 @@ struct KeyCacheState: Sendable {
 
     private(set) var nextFetch = Int64.min
     private(set) var isFetching = false
+    private var isAsked = false
     private var lastAsked: Int64?
     private var backoff = Backoff(first: .seconds(1), limit: .seconds(60))
 
     mutating func unknownKey(now: Int64) -> UnknownKey {
-        if isFetching || nextFetch <= now { return .wait }
-        if let lastAsked, now - lastAsked < Self.coolDown { return .refuse }
-        lastAsked = now
-        nextFetch = now
-        return .wait
+        if isFetching { return .wait }
+        if nextFetch > now {
+            if let lastAsked, now - lastAsked < Self.coolDown { return .refuse }
+            lastAsked = now
+            nextFetch = now
+        }
+        defer { isAsked = true }
+        return isAsked ? .wait : .ask
     }
 
     mutating func begun(now: Int64) {
         isFetching = true
+        isAsked = false
         // Whoever asks right after is asked to be content with what this one brings.
         lastAsked = now
     }

@@ -73,6 +73,22 @@ import Testing
         }
     }
 
+    @Test func `An identity of the caller's own in a spelling that no proxy replaces is refused`() async throws {
+        let dev = try SharedDev.dev
+        let token = try await dev.administrator()
+        try await GuardProcess.run(of: dev.site) { it async throws in
+            for path in ["/envoy/x", "/check"] {
+                for name in ["X.Auth.Roles", "x~auth!subject", "X_AUTH_ROLES", "X-Auth-Token.Id"] {
+                    let answer = try await it.send(path, token, headers: [(name, "admin")])
+                    #expect(answer.status == 400 && answer["code"] == "malformed-request", "\(name)")
+                }
+                // What is spelled as ours is replaced.
+                let fields = [("X-Auth-Roles", "root"), ("x-auth-subject", "root"), ("X-Authority", "1")]
+                #expect(try await it.send(path, token, headers: fields).status == 200)
+            }
+        }
+    }
+
     @Test func `With Authorization passed on, Envoy is not told to take it out`() async throws {
         let dev = try SharedDev.dev
         try await GuardProcess.run(of: dev.site, environment: ["LATCHKEY_GUARD_AUTHORIZATION": "pass"]) {

@@ -41,6 +41,7 @@ import Testing
         for line in [
             "path_prefix: /envoy", "failure_mode_allow: false", "patterns: [{prefix: x-auth-, ignore_case: true}]",
             "headers_with_underscores_action: REJECT_REQUEST", "{key: X-Guard-Scope, value: \"orders:read\"}",
+            "patterns: [{exact: authorization}, {safe_regex: {regex: \"x[^a-z0-9]auth[^a-z0-9].*\"}}]", "timeout: 4s",
         ] {
             #expect(envoy.contains(line), "\(line)")
         }

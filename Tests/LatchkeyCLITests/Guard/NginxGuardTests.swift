@@ -118,6 +118,30 @@ struct NginxGuardTests {
         }
     }
 
+    /// By a service that resolves what nginx has resolved already, or does not, these are others' than the location's.
+    @Test func `A path that is not its own normal form reaches no service, whatever its location asks`() async throws {
+        let dev = try SharedDev.dev
+        let token = try await dev.administrator()
+        try await Self.run(of: dev) { nginx, _, service async throws in
+            let before = service.seen.count
+            for path in [
+                "/admin/%2e%2e/x", "/admin/%2E./x", "/admin/../x", "/admin/./x", "/admin/..", "/admin/.", "/admin/..?a",
+                "/orders/..%2fadmin/", "/orders%2Fadmin", "/orders/..%5cadmin", "/x\\..\\admin/", "//admin/",
+                "/orders//admin/", "/x/..;/admin/", "/../admin/", "/a/../admin/?x=1",
+            ] {
+                let caller = try await RawCaller.connect(port: nginx.port)
+                caller.send("GET \(path) HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n\r\n")
+                #expect(await caller.answers(1).map(\.status) == [400], "\(path)")
+                await caller.close()
+            }
+            #expect(service.seen.count == before)
+            for path in ["/admin/x.y/.well-known/..a/b.?next=/../%2e%2f//", "/admin/a%20b%25", "/x;a/...", "/"] {
+                #expect(try await nginx.send(path, token).status == 200, "\(path)")
+                #expect(service.seen.last?.target == path)
+            }
+        }
+    }
+
     @Test func `Revoked in the middle, it is refused within a second`() async throws {
         let dev = try SharedDev.dev
         let user = try await Self.clerk(dev, "eve")

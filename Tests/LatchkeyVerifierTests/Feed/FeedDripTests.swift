@@ -1,5 +1,8 @@
+import AsyncHTTPClient
+import JOSE
 import LatchkeyTesting
 import Metrics
+import NIOCore
 import Synchronization
 import Testing
 
@@ -60,6 +63,49 @@ import Testing
             try await read("/revocations", of: it, with: patient) { try await $0.readMessage($1, answering: $2) }
             #expect(patient.revocations.follower.position?.word == it.position)
         }
+    }
+
+    /// `bytes` as they come in so many pieces of a length, with a pause before each.
+    private func pieces(_ bytes: [UInt8], of length: Int, each pause: Duration) -> IssuerClient.Pieces {
+        let starts = Mutex(Array(stride(from: 0, to: bytes.count, by: length)).makeIterator())
+        let stream = AsyncStream<ByteBuffer> {
+            guard let start = starts.withLock({ $0.next() }) else { return nil }
+            try? await Task.sleep(for: pause)
+            return ByteBuffer(bytes: bytes[start..<min(start + length, bytes.count)])
+        }
+        return IssuerClient.Pieces(body: .stream(stream), heard: IssuerClient.LastHeard())
+    }
+
+    private func reader(_ forge: FeedForge, patience: Duration) -> FeedReader {
+        FeedReader(
+            verifier: forge.verifier,
+            revocations: FollowedSet(FollowerState(proof: .nonce, limit: Duration.seconds(30).nanoseconds)),
+            clocks: .machine, metrics: VerifierMetrics(factory: NOOPMetricsHandler.instance, startedAt: .now()),
+            silence: .seconds(30), patience: patience)
+    }
+
+    @Test(arguments: ["event: revoked\ndata: {\"entries\":[]}\n\n", "event: of-a-later-version\ndata: {}\n\n"])
+    func `is left where its stream does not come to a message, whatever events it brings`(event: String) async throws {
+        let reader = reader(try FeedForge(), patience: .milliseconds(300))
+        let bytes = Array(String(repeating: event, count: 300).utf8)
+        await #expect(throws: FetchFailure.silent) {
+            try await reader.readStream(
+                pieces(bytes, of: event.utf8.count, each: .milliseconds(10)),
+                answering: FollowerState.Request(nonce: "n", sentAt: .now()))
+        }
+    }
+
+    @Test func `is no long list that comes over a slow link`() async throws {
+        let forge = try FeedForge()
+        let reader = reader(forge, patience: .milliseconds(300))
+        let entries = (0..<16_000).map { _ in FeedEntry.id(.token, .random(), expiresAt: 4_000_000_000) }
+        let position = "\(UniqueID.random().text).5.AAAAAAAAAAAAAAAA"
+        let members = FeedForge.members(position: position, nonce: "n", count: entries.count)
+        let body = FeedForge.binary(members, entries, signature: try forge.sign(members, entries))
+        try await reader.readMessage(
+            pieces(body, of: 64 << 10, each: .milliseconds(150)),
+            answering: FollowerState.Request(nonce: "n", sentAt: .now()))
+        #expect(reader.revocations.count == 16_000)
     }
 
     @Test func `is not one whose events come soon enough`() async throws {

@@ -246,16 +246,17 @@ def test_a_stream_that_drips_and_says_nothing_is_left(node, follow, clocks):
             time.sleep(0.05)
 
     node.answers[STREAM] = lambda call: good_stream(call) if node.count(STREAM) > 1 else stream(call)
-    follower = follow(stale_after=3600)
+    follower = follow(stale_after=6)
     assert becomes(lambda: not follower.is_stale, 10)
-    clocks.advance(10_001)
     assert becomes(lambda: node.count(STREAM) > 1, 10)
+    assert not follower.is_stale, "long before it is stale"
 
 
-@pytest.mark.parametrize("piece, after", [(b" ", 300_001), (b" " * (1 << 16), 0)], ids=["slow", "long"])
-def test_an_answer_without_end_is_given_up(node, follow, clocks, monkeypatch, piece, after):
+@pytest.mark.parametrize("piece", [b" ", b" " * (1 << 16)], ids=["slow", "long"])
+def test_an_answer_without_end_is_given_up(node, follow, monkeypatch, piece):
     monkeypatch.setattr(module.random, "uniform", lambda least, most: 0.01)
     monkeypatch.setattr(module, "LONGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
 
     def answer(call):
         if node.count(LIST) > 1:
@@ -267,9 +268,8 @@ def test_an_answer_without_end_is_given_up(node, follow, clocks, monkeypatch, pi
 
     node.answers[STREAM] = lambda call: call.answer(status=404)
     node.answers[LIST] = answer
-    follower = follow(stale_after=3600)
+    follower = follow(stale_after=3)
     assert becomes(lambda: node.count(LIST) == 1, 10)
-    clocks.advance(after)
     assert becomes(lambda: node.count(LIST) > 1 and not follower.is_stale, 10)
 
 

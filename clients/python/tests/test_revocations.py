@@ -13,6 +13,7 @@ from latchkey_verifier.follower import LONGEST_EVENT, events
 from latchkey_verifier.revocations import Revocations, Signatures, parsed
 
 EPOCH, OTHER = "018f0000-0000-7000-8000-000000000001", "018f0000-0000-7000-8000-000000000002"
+EARLIER, TIME, LATER = (f"2027-01-15T08:00:0{second}.250Z" for second in (0, 1, 2))
 KID = "A" * 43
 A_JTI = "018f3e2a-7b1c-7d4e-8a5b-abcdefabcdef"
 
@@ -28,7 +29,7 @@ def jti(number):
 def message(seq, entries, after=None, epoch=EPOCH, **members):
     return {
         "epoch": epoch, "position": position(seq, epoch), "as_of": 1, "now": 1, "node": "n", "count": len(entries),
-        "time": "2027-01-15T08:00:00.250Z", "entries": entries, **({} if after is None else {"after": position(after, epoch)}), **members,
+        "time": TIME, "entries": entries, **({} if after is None else {"after": position(after, epoch)}), **members,
     }
 
 
@@ -97,11 +98,42 @@ def test_a_lift_takes_a_key_back(list_of_two):
 
 def test_a_whole_list_of_the_same_history_replaces_keys_and_one_of_another_adds_to_them(list_of_two):
     list_of_two.forget()
-    list_of_two.apply(message(1, [], epoch=OTHER))
+    list_of_two.apply(message(1, [], epoch=OTHER, time=LATER))
     assert list_of_two.holds({"jti": jti(1)}, KID), "an id too many refuses a token, one too few accepts it"
     list_of_two.forget()
-    list_of_two.apply(message(9, [], epoch=OTHER))
+    list_of_two.apply(message(9, [], epoch=OTHER, time=LATER))
     assert list_of_two.holds({"jti": jti(1)}, "other") and not list_of_two.holds({}, KID)
+
+
+@pytest.mark.parametrize("time", [EARLIER, TIME])
+def test_a_list_of_an_epoch_that_has_ended_takes_no_key_back_as_often_as_it_is_brought(list_of_two, time):
+    for _ in range(3):
+        list_of_two.forget()
+        list_of_two.apply(message(50, [], epoch=OTHER, time=time))
+        assert list_of_two.holds({}, KID)
+    list_of_two.apply(message(51, [{"lift": KID}], after=50, epoch=OTHER, time=time))
+    assert list_of_two.holds({}, KID) and list_of_two.applied == (EPOCH, 2)
+    list_of_two.forget()
+    list_of_two.apply(message(3, [], time=LATER))
+    assert not list_of_two.holds({}, KID)
+
+
+def test_an_epoch_whose_clock_was_set_back_is_followed_and_takes_nothing_back_until_it_has_passed_the_latest(list_of_two):
+    list_of_two.forget()
+    list_of_two.apply(message(1, [], epoch=OTHER, time=EARLIER))
+    list_of_two.apply(message(2, [{"jti": jti(5), "exp": 100}, {"lift": KID}], after=1, epoch=OTHER, time=EARLIER))
+    assert list_of_two.holds({"jti": jti(5)}, KID)
+    assert list_of_two.has_applied(position(2, OTHER)) is True and list_of_two.has_applied(position(3, OTHER)) is False
+    assert list_of_two.has_applied(position(2)) is True
+    list_of_two.apply(message(3, [{"lift": KID}], after=2, epoch=OTHER, time=LATER))
+    assert not list_of_two.holds({}, KID) and list_of_two.applied == (OTHER, 3)
+
+
+def test_within_an_epoch_the_position_tells_whatever_the_clock_does(list_of_two):
+    list_of_two.apply(message(3, [{"lift": KID}, {"kid": "B" * 43}], after=2, time=EARLIER))
+    assert not list_of_two.holds({}, KID) and list_of_two.applied == (EPOCH, 3)
+    list_of_two.apply(message(4, [], time=EARLIER))
+    assert list_of_two.holds({}, "B" * 43) and list_of_two.applied == (EPOCH, 4)
 
 
 def test_the_later_of_two_expiries_counts(list_of_two):

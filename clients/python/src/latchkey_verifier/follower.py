@@ -10,13 +10,14 @@ import urllib.parse
 
 from .errors import BadMessage, Trouble
 from .freshness import Freshness, Request, boot_now, wall_now
+from .patience import Patience, patient
 from .revocations import Revocations
 
 # A part is at most 500 entries of about 70 bytes; a whole list in one answer may be long.
 LONGEST_EVENT = 1 << 20
 LONGEST_ANSWER = 1 << 28
-# Seconds within which an answer is here to its end, however slowly it drips.
-PATIENCE = 300
+# Seconds within which an answer, or the first message of a stream, is here to its end, beside the longest wait.
+PATIENCE = 30
 # After so many failures in a row the stream is left alone for `POLLING` seconds.
 ATTEMPTS = 3
 POLLING = 60
@@ -39,7 +40,7 @@ class Follower:
         self._headers, self._boot, self._wall = headers or {}, boot, wall
         self._ended = threading.Event()
         self._trouble = Trouble("the revocation feed cannot be followed")
-        self._connection, self._has_heard, self._swept_at = None, False, 0
+        self._connection, self._patience, self._has_heard, self._swept_at = None, None, False, 0
 
     def _by_clocks(self, *questions):
         with self._lock:
@@ -103,7 +104,9 @@ class Follower:
         self._by_clocks(self._freshness.observe)
         request = Request(secrets.token_urlsafe(16), self._boot(), self._wall())
         kind = http.client.HTTPSConnection if self.url.scheme == "https" else http.client.HTTPConnection
-        self._connection = connection = kind(self.url.hostname, self.url.port, timeout=silence)
+        self._patience = Patience(silence, PATIENCE + self.wait)
+        self._connection = connection = patient(
+            kind(self.url.hostname, self.url.port, timeout=silence), self._patience)
         target = f"{self.url.path}{path}?{urllib.parse.urlencode({'nonce': request.nonce, **query})}"
         connection.request("GET", target, headers={**self._headers, **headers})
         answer = connection.getresponse()
@@ -137,13 +140,10 @@ class Follower:
             {"Accept": "text/event-stream", **({"Last-Event-ID": position} if position else {})})
         if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
             raise OSError("the feed's answer is no stream")
-        heard_at = self._boot()
         try:
             for name, id, data in events(pieces(answer)):
                 if name:
-                    heard_at = self._boot()
-                if self._boot() - heard_at > self.silence * 1000:
-                    raise OSError("the feed drips, and says nothing")
+                    self._patience.heard()
                 if name == "resync":
                     self.revocations.forget()
                 elif name == "stale" and self.is_stale:
@@ -154,6 +154,7 @@ class Follower:
                         continue
                     self._take(data, request)
                     request = None
+                    self._patience.goes_on()
                 if self._ended.is_set() or (request is None and self._by_clocks(self._freshness.needs_anchor)[0]):
                     return
         finally:
@@ -170,8 +171,9 @@ class Follower:
             body = bytearray()
             for piece in pieces(answer):
                 body += piece
-                if len(body) > LONGEST_ANSWER or self._boot() - request.boot > PATIENCE * 1000:
+                if len(body) > LONGEST_ANSWER:
                     raise OSError("the feed's answer has no end")
+                self._patience.heard()
             self._close()
             self._take(json.loads(body), request)
             self._ended.wait(0.1)  # Where somebody on the way does not hold answers.

@@ -11,6 +11,7 @@ import jwt
 
 from .errors import Trouble, Unavailable
 from .freshness import boot_now
+from .patience import Patience, patient
 
 # Somebody who makes up key ids causes one fetch in so many seconds, and holds up nobody but himself, for `HOLD` at most.
 COOL_DOWN = 30
@@ -26,7 +27,24 @@ class _Straight(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_opener = urllib.request.build_opener(_Straight)
+class _Patient:
+    """The answer is here as a whole within the request's timeout, however it drips."""
+
+    def do_open(self, kind, request, **options):
+        patience = Patience(request.timeout)
+        return super().do_open(
+            lambda *place, **named: patient(kind(*place, **named), patience), request, **options)
+
+
+class _Http(_Patient, urllib.request.HTTPHandler):
+    pass
+
+
+class _Https(_Patient, urllib.request.HTTPSHandler):
+    pass
+
+
+_opener = urllib.request.build_opener(_Straight, _Http, _Https)
 
 
 def secure(address):
@@ -41,7 +59,7 @@ def secure(address):
 
 
 def fetch(url, headers=None, timeout=5):
-    """A JSON document and the seconds that it may be kept."""
+    """A JSON document and the seconds that it may be kept. `timeout` is in seconds, for all of it."""
     request = urllib.request.Request(secure(url), headers={"Accept": "application/json", **(headers or {})})
     with _opener.open(request, timeout=timeout) as answer:
         body = answer.read(LONGEST + 1)

@@ -114,6 +114,8 @@ class Revocations:
         self.position = None
         # (epoch, seq) of the furthest that is in the set, in the latest epoch.
         self.applied = None
+        # The latest time of what is in the set.
+        self._latest = 0
         self._signatures = signatures
         self._ids = {}
         self._key_ids = frozenset()
@@ -128,8 +130,9 @@ class Revocations:
 
     def has_applied(self, position):
         """Whether what was revoked at `position` (`Latchkey-Position`) is in the set; None: of another history."""
-        (epoch, seq), applied = seq_of(position), self.applied
-        return None if applied is None or applied[0] != epoch else applied[1] >= seq
+        epoch, seq = seq_of(position)
+        here = [at for at in (self.applied, self.position and seq_of(self.position)) if at and at[0] == epoch]
+        return any(at[1] >= seq for at in here) if here else None
 
     def forget(self):
         """Another history: position and parts say nothing any more. The ids stay: one too many refuses a token, one too
@@ -178,17 +181,19 @@ class Revocations:
             self._ids[id] = max(expiry, self._ids.get(id, 0))
         at, applied = (message.epoch, message.seq), self.applied
         is_known = applied is not None and applied[0] == message.epoch
-        # By a node that is behind: it takes no key back, for the key may have been revoked since.
-        is_behind = is_known and message.seq < applied[1]
+        # It says less than is known, and takes no key back: the key may have been revoked since. Two epochs are told apart
+        # by the database's clock: a list of one that has ended, brought twice, would else be new, and then the known one.
+        is_behind = message.seq < applied[1] if is_known else applied is not None and message.time <= self._latest
         # A whole list of the history that we know: a lift that we have missed shows by the key's absence.
-        key_ids = set() if message.is_whole_list and is_known and not is_behind else set(self._key_ids)
+        is_next = message.is_whole_list and is_known and not is_behind and message.time >= self._latest
+        key_ids = set() if is_next else set(self._key_ids)
         for kind, key_id in message.keys:
             if kind == "kid":
                 key_ids.add(key_id)
             elif not is_behind:
                 key_ids.discard(key_id)
         self._key_ids = frozenset(key_ids)
-        self.position = message.position
+        self.position, self._latest = message.position, max(message.time, self._latest)
         if not is_behind:
             self.applied = at
 
