@@ -13,7 +13,7 @@ package final class Relay: Sendable {
         case cut
         /// Ends the connection when the next request comes, of which the server gets a part.
         case cutRequest
-        /// Ends the connection when the answer to a COMMIT comes.
+        /// Ends the connection when the answer to a COMMIT comes. Grouped statements send none: `cut` is for them.
         case cutAtCommit
         /// Holds everything, both ways, until the mode changes: a partition that passes.
         case held
@@ -75,33 +75,35 @@ package final class Relay: Sendable {
             let client = Glibc.accept(listener, nil, nil)
             guard client >= 0 else { break }
             state.withLock { $0.accepted += 1 }
-            let pair = Pair(client: client, server: Self.socket(server) { connect($0, $1, $2) })
+            let connection = RelayedConnection(
+                client: client, server: Self.socket(server) { connect($0, $1, $2) })
+            let commits = Commits()
             Thread.detachNewThread { [self] in
                 var commit: [UInt8]?
-                pump(pair, pair.client, pair.server) { bytes in
+                connection.forward(.toServer) { bytes in
                     state.withLock { if $0.isListening { $0.sent.append(bytes) } }
                     wait()
                     commit = commit ?? Self.commitName(preparedIn: bytes)
                     switch state.withLock({ $0.mode }) {
                     case .open, .held, .slow, .mute, .cut: break
                     case .cutRequest:
-                        shutdown(pair.client, Int32(SHUT_RDWR))
+                        connection.cut()
                         return bytes.count / 2
                     case .cutAtCommit:
-                        if let commit, bytes.contains(commit) { pair.commits.store(true, ordering: .relaxed) }
+                        if let commit, bytes.contains(commit) { commits.areUnderWay.store(true, ordering: .relaxed) }
                     }
                     return bytes.count
                 }
             }
             Thread.detachNewThread { [self] in
-                pump(pair, pair.server, pair.client) { bytes in
+                connection.forward(.toClient) { bytes in
                     wait()
                     let mode = state.withLock { $0.mode }
                     switch mode {
                     case .mute: return 0
                     case .cut,
-                        .cutAtCommit where pair.commits.load(ordering: .relaxed):
-                        shutdown(pair.client, Int32(SHUT_RDWR))
+                        .cutAtCommit where commits.areUnderWay.load(ordering: .relaxed):
+                        connection.cut()
                         return 0
                     case .open, .held, .slow, .cutRequest, .cutAtCommit: return bytes.count
                     }
@@ -120,50 +122,15 @@ package final class Relay: Sendable {
         return [0] + name.drop { $0 != UInt8(ascii: "s") } + [0]
     }
 
-    /// On a pump's thread.
+    /// On a thread that forwards.
     private func wait() {
         if case .slow(let milliseconds) = state.withLock({ $0.mode }) { usleep(milliseconds * 1000) }
         while state.withLock({ $0.mode }) == .held { usleep(5_000) }
     }
 
-    /// Closed when both pumps are done with it: a number closed earlier may be another connection's already.
-    private final class Pair: Sendable {
-        let client: Int32
-        let server: Int32
-        /// A COMMIT was sent, and its answer has not come yet.
-        let commits = Atomic(false)
-
-        init(client: Int32, server: Int32) {
-            self.client = client
-            self.server = server
-        }
-
-        deinit {
-            Glibc.close(client)
-            Glibc.close(server)
-        }
-    }
-
-    /// - Parameter passes: how many of the bytes go on.
-    private func pump(_ pair: Pair, _ from: Int32, _ to: Int32, passes: ([UInt8]) -> Int) {
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = read(from, &buffer, buffer.count)
-            guard count > 0 else { break }
-            let passing = passes(Array(buffer.prefix(count)))
-            var start = 0
-            while start < passing {
-                let written = buffer.withUnsafeBytes {
-                    send(to, $0.baseAddress?.advanced(by: start), passing - start, Int32(MSG_NOSIGNAL))
-                }
-                guard written > 0 else { break }
-                start += written
-            }
-        }
-        withExtendedLifetime(pair) {
-            _ = shutdown(to, Int32(SHUT_RDWR))
-            _ = shutdown(from, Int32(SHUT_RDWR))
-        }
+    /// Of one connection: whether a COMMIT was sent whose answer has not come yet.
+    private final class Commits: Sendable {
+        let areUnderWay = Atomic(false)
     }
 
     private static func socket(

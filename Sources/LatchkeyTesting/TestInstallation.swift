@@ -132,6 +132,15 @@ package struct TestInstallation: Sendable {
                 """
             ),
             (
+                // Answered or not: both clocks are read under the row's lock.
+                "no token of a session was minted after its end",
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM sessions
+                    WHERE ended_at IS NOT NULL AND GREATEST(conf_at, issued_at) > ended_at) AS holds
+                """
+            ),
+            (
                 "no session stands on the list twice",
                 """
                 SELECT NOT EXISTS (

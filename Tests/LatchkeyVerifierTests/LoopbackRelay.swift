@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import LatchkeyTesting
 import Synchronization
 
 /// Somebody between a verifier and its node, on loopback: forwards, holds, slows or cuts, and can lead to another node.
@@ -61,50 +62,21 @@ final class LoopbackRelay: Sendable {
                     connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
                 }
             }
-            let pair = Pair(client: client, server: server)
+            let connection = RelayedConnection(client: client, server: server)
             guard isConnected, mode != .cut else { continue }
-            Thread.detachNewThread { [self] in pump(pair, from: pair.client, to: pair.server) }
-            Thread.detachNewThread { [self] in pump(pair, from: pair.server, to: pair.client) }
+            Thread.detachNewThread { [self] in forward(connection, .toServer) }
+            Thread.detachNewThread { [self] in forward(connection, .toClient) }
         }
         Glibc.close(listener)
     }
 
-    /// Closed when both pumps are done with it: a number closed earlier may be another connection's already.
-    private final class Pair: Sendable {
-        let client: Int32
-        let server: Int32
-
-        init(client: Int32, server: Int32) {
-            self.client = client
-            self.server = server
-        }
-
-        deinit {
-            Glibc.close(client)
-            Glibc.close(server)
-        }
-    }
-
-    private func pump(_ pair: Pair, from: Int32, to: Int32) {
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = read(from, &buffer, buffer.count)
-            guard count > 0 else { break }
+    private func forward(_ connection: RelayedConnection, _ way: RelayedConnection.Way) {
+        connection.forward(way) { bytes in
             if case .slow(let milliseconds) = mode { usleep(milliseconds * 1000) }
             while mode == .held { usleep(5_000) }
-            if mode == .cut { break }
-            var start = 0
-            while start < count {
-                let written = buffer.withUnsafeBytes {
-                    send(to, $0.baseAddress?.advanced(by: start), count - start, Int32(MSG_NOSIGNAL))
-                }
-                guard written > 0 else { break }
-                start += written
-            }
-        }
-        withExtendedLifetime(pair) {
-            _ = shutdown(to, Int32(SHUT_RDWR))
-            _ = shutdown(from, Int32(SHUT_RDWR))
+            guard mode == .cut else { return bytes.count }
+            connection.cut()
+            return 0
         }
     }
 

@@ -32,6 +32,19 @@ extension HistoryCheck {
                 found.append(Violation(rule: .oneLiveLeaf, operations: [one.operation, next.operation]))
             }
         }
+        // Another successor only after the grace, which begins no sooner than the token can have been taken first.
+        for (presented, own) in Dictionary(grouping: steps, by: \.presented) {
+            guard let one = own.min(by: { $0.handedOut < $1.handedOut }),
+                let other = own.filter({ $0.handedOut > one.handedOut }).min(by: { $0.operation.end < $1.operation.end }
+                ),
+                let first = session.operations.filter({
+                    $0.kind == .refresh(session.sid, generation: presented) && $0.mayHaveHappened
+                }).map(\.start).min()
+            else { continue }
+            if other.operation.end - first < grace {
+                found.append(Violation(rule: .oneLiveLeaf, operations: [one.operation, other.operation]))
+            }
+        }
         // In time: whoever asked after a newer one had been answered must not get an older one.
         let byEnd = steps.sorted { $0.operation.end < $1.operation.end }
         var answered = byEnd.startIndex
@@ -51,20 +64,32 @@ extension HistoryCheck {
     private func ends(of session: SessionHistory) -> [Violation] {
         var found: [Violation] = []
         for end in session.acknowledgedEnds {
-            for operation in session.operations where operation.outcome == .ok {
-                if operation.isRefresh, operation.start > end.end {
-                    found.append(Violation(rule: .noMintAfterEnd, operations: [end, operation]))
-                }
-                let limit = operation.node == end.node ? end.end : end.end + Self.followed
-                if operation.isUse, operation.start > limit {
-                    found.append(Violation(rule: .noAdmissionAfterEnd, operations: [end, operation]))
-                }
-            }
+            found += successes(
+                of: session, after: end, admittedUntil: { $0 == end.node ? end.end : end.end + Self.followed })
             if let row = record.sessions[session.sid], row.endCause == nil {
                 found.append(Violation(rule: .noLostEnd, operations: [end]))
             }
         }
+        if let refusal = session.firstRefusal {
+            // Another node may have ended it: the one that refused follows the list as all do.
+            found += successes(of: session, after: refusal, admittedUntil: { _ in refusal.end + Self.followed })
+        }
         return found
+    }
+
+    /// - Parameter limit: until when a node may admit the session's access tokens.
+    private func successes(
+        of session: SessionHistory, after end: Operation, admittedUntil limit: (_ node: Int) -> Int64
+    ) -> [Violation] {
+        session.operations.filter { $0.outcome == .ok }.compactMap { operation in
+            if operation.isRefresh, operation.start > end.end {
+                return Violation(rule: .noMintAfterEnd, operations: [end, operation])
+            }
+            if operation.isUse, operation.start > limit(operation.node) {
+                return Violation(rule: .noAdmissionAfterEnd, operations: [end, operation])
+            }
+            return nil
+        }
     }
 
     private func rows(of session: SessionHistory) -> [Violation] {

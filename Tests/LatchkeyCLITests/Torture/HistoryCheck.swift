@@ -28,6 +28,8 @@ struct Record: Sendable {
     /// Sessions that live and were born before their account's last change of password, and before one of its disablings.
     var survivorsOfChanges: Set<UniqueID> = []
     var survivorsOfDisables: Set<UniqueID> = []
+    /// Sessions whose last token was minted later than they ended, by the database's own clock: no client's answer needed.
+    var mintedAfterEnd: Set<UniqueID> = []
 }
 
 /// Judges a history against what is promised. Pure. It looks only at what is certain: an operation of unknown outcome may
@@ -80,6 +82,8 @@ struct HistoryCheck: Sendable {
     var stolen: Set<UniqueID> = []
     /// Accounts whose clients keep every rule of `docs/refresh.md`: none of theirs may be taken for a thief.
     var patient: Set<Int> = []
+    /// Nanoseconds: for so long a token gets the same successor again.
+    var grace: Int64
 
     func violations() -> [Violation] {
         var found: [Violation] = []
@@ -95,7 +99,13 @@ struct HistoryCheck: Sendable {
                 found += violations(of: SessionHistory(sid: sid, operations: ofSession, account: account))
             }
         }
-        return found + survivors() + violationsOfKeys() + straysOnTheList()
+        return found + survivors() + mintedAfterEnd() + violationsOfKeys() + straysOnTheList()
+    }
+
+    private func mintedAfterEnd() -> [Violation] {
+        record.mintedAfterEnd.map { sid in
+            Violation(rule: .noMintAfterEnd, operations: operations.filter { $0.sid == sid }, note: sid.text)
+        }
     }
 
     private func survivors() -> [Violation] {
@@ -186,6 +196,12 @@ struct SessionHistory: Sendable {
                 && (birth.end < disable.start || !account.mayBeEnabled(after: disable, before: birth.end))
         }
         return ends
+    }
+
+    /// The first refusal of a refresh token. Every token is genuine and its own client presents it: whatever ended the
+    /// session, known to anybody or not, it had ended by then.
+    var firstRefusal: Operation? {
+        operations.filter { $0.isRefresh && $0.isRefused }.min { $0.end < $1.end }
     }
 
     /// Before that instant nothing can have ended the session by `cause`; nil: nothing explains the cause.

@@ -23,6 +23,18 @@ extension HistoryCheckTests {
             $0.refresh(1, 70, 80, handsOut: 5)
             $0.row(5, 1)
         },
+        Case("a token got another successor within the grace", .oneLiveLeaf) {
+            $0.refresh(1, 10, 20, handsOut: 2)
+            $0.refresh(1, 9_000, 10_009, handsOut: 3)
+            $0.row(3, 1)
+        },
+        Case("a token got another successor after a repetition, and within the grace", .oneLiveLeaf) {
+            $0.refresh(1, 10, 20, handsOut: 2)
+            $0.refresh(1, 5_000, 5_010, handsOut: 2)
+            $0.refresh(1, 9_000, 9_010, handsOut: 3)
+            $0.refresh(1, 9_020, 9_030, handsOut: 3)
+            $0.row(3, 1)
+        },
         Case("an older token was handed out after a newer one", .noWayBack) {
             $0.refresh(1, 10, 20, handsOut: 2)
             $0.refresh(2, 30, 40, handsOut: 3)
@@ -46,6 +58,27 @@ extension HistoryCheckTests {
             $0.row(2, 1, ended: "password-changed")
             $0.row(1, 0, of: other)
             $0.record.accounts[0]?.passwordChanges = 1
+        },
+        Case("a refresh worked after a thief's was refused", .noMintAfterEnd) {
+            $0.stolen = [sid]
+            $0.refresh(1, 10, 20, handsOut: 2)
+            $0.refresh(2, 30, 40, handsOut: 3)
+            $0.add(.refresh(sid, generation: 1), 50, 60, .refused(400))
+            $0.refresh(3, 61, 70, handsOut: 4)
+            $0.row(4, 3, ended: "refresh-token-reused")
+        },
+        Case("a refresh worked that nobody had an answer to after the end", .noMintAfterEnd) {
+            $0.add(.revoke(sid), 10, 20)
+            $0.row(2, 1, ended: "revoked")
+            $0.record.mintedAfterEnd = [sid]
+        },
+        Case("the node that refused a thief admits for too long", .noAdmissionAfterEnd) {
+            $0.stolen = [sid]
+            $0.refresh(1, 10, 20, handsOut: 2)
+            $0.refresh(2, 30, 40, handsOut: 3)
+            $0.add(.refresh(sid, generation: 1), 50, 60, .refused(400))
+            $0.add(.use(sid), 2_061, 2_070, token: Story.token(3))
+            $0.row(3, 2, ended: "refresh-token-reused")
         },
         Case("the node that revoked admits", .noAdmissionAfterEnd) {
             $0.add(.revoke(sid), 10, 20)

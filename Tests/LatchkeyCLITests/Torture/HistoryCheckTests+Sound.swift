@@ -14,6 +14,12 @@ extension HistoryCheckTests {
             $0.refresh(3, 60_000, 60_010, handsOut: 4)
             $0.row(4, 3)
         },
+        Case("a recovery comes soon after an answer, for the first presentation's was lost", nil) {
+            $0.add(.refresh(sid, generation: 1), 10, 20, .unknown)
+            $0.refresh(1, 9_000, 9_010, handsOut: 2)
+            $0.refresh(1, 10_020, 10_030, handsOut: 3)
+            $0.row(3, 1)
+        },
         Case("an answer lost, and what it advanced is seen by the next", nil) {
             $0.add(.refresh(sid, generation: 1), 10, 20, .unknown)
             $0.refresh(1, 30, 40, handsOut: 2)
@@ -40,6 +46,15 @@ extension HistoryCheckTests {
             $0.refresh(2, 30, 40, handsOut: 3)
             $0.add(.refresh(sid, generation: 1), 50, 60, .refused(400))
             $0.row(3, 2, ended: "refresh-token-reused")
+        },
+        Case("a thief is caught while the owner is served, and every node admits for a moment", nil) {
+            $0.stolen = [sid]
+            $0.refresh(1, 10, 20, handsOut: 2)
+            $0.refresh(2, 30, 40, handsOut: 3)
+            $0.add(.refresh(sid, generation: 1), 50, 60, .refused(400))
+            $0.refresh(3, 55, 70, handsOut: 4)
+            $0.add(.use(sid), 2_050, 2_070, token: Story.token(3))
+            $0.row(4, 3, ended: "refresh-token-reused")
         },
         Case("an eager client is overtaken by a request of its own", nil) {
             $0.isPatient = false

@@ -1,13 +1,16 @@
 import EmbeddedPostgres
 import Glibc
+import Latchkey
 import LatchkeyTesting
 import Postgres
 import Synchronization
+import Testing
 
 /// Three nodes, each behind a relay of its own, and the one PostgreSQL that they share.
 final class TortureSite: Sendable {
     struct Tally: Sendable {
-        var kills = 0, freezes = 0, crashes = 0, databaseFreezes = 0, readOnly = 0, cuts = 0, holds = 0
+        var kills = 0, freezes = 0, crashes = 0, databaseFreezes = 0, readOnly = 0
+        var cuts = 0, cutsAtCommit = 0, mutes = 0, holds = 0
         /// Longest from the end of a kill to the line that tells that the node serves again.
         var slowestStart: Duration = .zero
     }
@@ -27,6 +30,37 @@ final class TortureSite: Sendable {
         grounds = relays.map { ServeGround(connectionString: $0.connectionString, keys: keys, settings: settings) }
         ports = (0..<count).map { _ in FreePort.next() }
         nodes = Mutex(Array(repeating: nil, count: count))
+    }
+
+    /// Runs `body` with so many nodes that serve an installation of their own, whose administrator is `root`.
+    static func run(
+        settings: [String: String], nodes count: Int, _ body: @Sendable (TortureSite) async throws -> Void
+    ) async throws {
+        try await Dev.withFolder(named: "keys") { folder in
+            try await OwnCluster.run(options: ["max_connections": "200"], migrations: Migrations.all) { cluster in
+                let site = try TortureSite(cluster, keys: folder.path, settings: settings, nodes: count)
+                let result: Result<Void, any Error>
+                do {
+                    try await site.makeInstallation()
+                    result = .success(try await body(site))
+                } catch {
+                    result = .failure(error)
+                }
+                await site.shutDown()
+                try result.get()
+            }
+        }
+    }
+
+    private func makeInstallation() async throws {
+        for (arguments, input) in [
+            (["master-key", "init"], ""), (["users", "create", "root", "--role", "admin"], "correct horse\n"),
+        ] {
+            let transcript = try await LatchkeyBinary.run(
+                arguments, environment: grounds[0].environment, input: input)
+            try #require(transcript.exit == .code(0), "\(transcript.errors)")
+        }
+        for index in ports.indices { try await start(index) }
     }
 
     var tally: Tally { counted.withLock { $0 } }
@@ -101,63 +135,105 @@ struct Nemesis: Sendable {
         if limit > .now { try await Task.sleep(until: limit) }
     }
 
+    private enum Fault {
+        case kill, freeze
+        case relay(Relay.Mode)
+
+        init(drawnBy random: inout SeededGenerator) {
+            switch Int.random(in: 0..<12, using: &random) {
+            case 0..<5: self = .kill
+            case 5..<8: self = .freeze
+            case 8..<11:
+                let modes: [Relay.Mode] = [.cut, .cutRequest, .cutAtCommit, .mute]
+                self = .relay(modes.randomElement(using: &random) ?? .cut)
+            default: self = .relay(.held)
+            }
+        }
+    }
+
+    private enum DatabaseFault {
+        case crash, freeze, readOnly
+        /// Every node's connections at once.
+        case relays(Relay.Mode)
+
+        init(drawnBy random: inout SeededGenerator) {
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0..<5: self = .crash
+            case 5..<7: self = .freeze
+            case 7..<8: self = .readOnly
+            // A grouped statement has no COMMIT of its own: what cuts it between its commit and its answer is a plain cut.
+            default: self = .relays(random.chance(2) ? .cut : .cutAtCommit)
+            }
+        }
+    }
+
+    private func count(_ mode: Relay.Mode) {
+        site.count { tally in
+            switch mode {
+            case .cut, .cutRequest: tally.cuts += 1
+            case .cutAtCommit: tally.cutsAtCommit += 1
+            case .mute: tally.mutes += 1
+            case .held: tally.holds += 1
+            case .open, .slow: break
+            }
+        }
+    }
+
     private func haunt(node index: Int) async throws {
         var random = SeededGenerator(seed: seed &+ UInt64(index) &* 0x51_7C_C1_B7)
+        // The shortest run too knows each of these: no luck of the draw leaves one out.
+        let firsts: [Fault] = [.kill, .freeze, .relay(.cut)]
+        var fault = firsts[index % firsts.count]
         while true {
             try await pause(300...4_000, &random)
             guard ContinuousClock.now < end else { return }
-            let relay = site.relays[index]
-            switch Int.random(in: 0..<12, using: &random) {
-            case 0..<5:
+            switch fault {
+            case .kill:
                 site.count { $0.kills += 1 }
                 await site.end(index)
                 try await site.start(index)
-            case 5..<8:
+            case .freeze:
                 // Up to beyond what its proof of freshness lasts.
                 site.count { $0.freezes += 1 }
                 site.signal(index, SIGSTOP)
                 try await pause(100...3_500, &random)
                 site.signal(index, SIGCONT)
-            case 8..<11:
-                let modes: [Relay.Mode] = [.cut, .cutRequest, .cutAtCommit, .mute]
-                relay.set(modes.randomElement(using: &random) ?? .cut)
-                site.count { $0.cuts += 1 }
-                try await pause(50...1_500, &random)
-                relay.set(.open)
-            default:
-                site.count { $0.holds += 1 }
-                relay.set(.held)
-                try await pause(100...3_500, &random)
-                relay.set(.open)
+            case .relay(let mode):
+                count(mode)
+                site.relays[index].set(mode)
+                try await pause(mode == .held ? 100...3_500 : 50...1_500, &random)
+                site.relays[index].set(.open)
             }
+            fault = Fault(drawnBy: &random)
         }
     }
 
     private func hauntDatabase() async throws {
         var random = SeededGenerator(seed: seed &+ 0x2545_F491)
+        // As above: both are over within 19 s.
+        var firsts: [DatabaseFault] = [.readOnly, .crash]
         while true {
             try await pause(2_000...7_000, &random)
             guard ContinuousClock.now < end else { return }
-            switch Int.random(in: 0..<10, using: &random) {
-            case 0..<5:
+            switch firsts.isEmpty ? DatabaseFault(drawnBy: &random) : firsts.removeFirst() {
+            case .crash:
                 site.count { $0.crashes += 1 }
                 await site.cluster.server.stopImmediately()
                 try await pause(0...1_000, &random)
                 try await site.cluster.server.restart()
-            case 5..<7:
+            case .freeze:
                 site.count { $0.databaseFreezes += 1 }
                 site.cluster.freeze()
                 try await pause(100...3_500, &random)
                 site.cluster.thaw()
-            case 7..<8:
+            case .readOnly:
                 site.count { $0.readOnly += 1 }
                 try await site.setReadOnly("on")
                 try await pause(300...2_000, &random)
                 try await site.setReadOnly("off")
-            default:
-                // Every node's connections, in the middle of COMMIT.
-                site.count { $0.cuts += 1 }
-                for relay in site.relays { relay.set(.cutAtCommit) }
+            case .relays(let mode):
+                count(mode)
+                for relay in site.relays { relay.set(mode) }
                 try await pause(200...1_500, &random)
                 for relay in site.relays { relay.set(.open) }
             }

@@ -33,6 +33,14 @@ extension Record {
         for row in try await database.query(Self.survivorsOfDisables, timeout: Self.timeout).rows {
             survivorsOfDisables.insert(try row.decode("sid"))
         }
+        let late: Query = """
+            SELECT sid
+            FROM sessions
+            WHERE ended_at IS NOT NULL AND GREATEST(conf_at, issued_at) > ended_at
+            """
+        for row in try await database.query(late, timeout: Self.timeout).rows {
+            mintedAfterEnd.insert(try row.decode("sid"))
+        }
     }
 
     private static let timeout: Int64 = 60_000_000_000

@@ -21,6 +21,7 @@ final class TokenStore: Sendable {
 
     private struct State {
         var tokens: Tokens
+        var superseded: [Tokens] = []
         var isOver = false
     }
 
@@ -44,7 +45,16 @@ final class TokenStore: Sendable {
     /// Whether its holder was told to log in again, or has ended the session.
     var isOver: Bool { state.withLock { $0.isOver } }
 
-    func write(_ tokens: Tokens) { state.withLock { $0.tokens = tokens } }
+    /// What was replaced by something newer, in turn.
+    var superseded: [Tokens] { state.withLock { $0.superseded } }
+
+    func write(_ tokens: Tokens) {
+        state.withLock { state in
+            // Another tab may have brought the same successor already.
+            if tokens.generation != state.tokens.generation { state.superseded.append(state.tokens) }
+            state.tokens = tokens
+        }
+    }
 
     func end() { state.withLock { $0.isOver = true } }
 }

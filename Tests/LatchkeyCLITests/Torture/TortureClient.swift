@@ -53,10 +53,15 @@ struct TortureClient: Sendable {
         switch answer.status {
         case success: return .ok
         case 503 where answer.saysWhen: return .unknown
+        // RFC 6749 §5.2: a refresh is refused by this word alone.
+        case 400 where answer.json["error"]?.string != "invalid_grant": return absurd(answer)
         case let status where refusals.contains(status): return .refused(status)
-        default:
-            return .absurd("\(answer.status) \(String(decoding: answer.json.encoded(), as: UTF8.self).prefix(300))")
+        default: return absurd(answer)
         }
+    }
+
+    private func absurd(_ answer: Answer) -> Operation.Outcome {
+        .absurd("\(answer.status) \(String(decoding: answer.json.encoded(), as: UTF8.self).prefix(300))")
     }
 
     /// Asks, and writes it down.

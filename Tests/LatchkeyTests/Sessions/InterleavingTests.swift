@@ -1,10 +1,15 @@
+import Foundation
 import JOSE
 import Latchkey
 import LatchkeyTesting
 import Testing
 
+/// `LATCHKEY_INTERLEAVINGS=2000` for the long run.
 @Suite("Refreshes and ends, interleaved")
 struct InterleavingTests {
+    /// Each is a session of its own.
+    private static let pairs =
+        ProcessInfo.processInfo.environment["LATCHKEY_INTERLEAVINGS"].flatMap { Int($0) } ?? 200
     private static let endings: [Ending] = [
         .logOut, .deleteOwn, .revokeByRefreshToken, .revokeByOldRefreshToken, .administratorDeletesSession,
         .administratorRevokesUser, .administratorDisables, .administratorSetsPassword, .changePassword, .roleTaken,
@@ -18,7 +23,7 @@ struct InterleavingTests {
                 for lane in 0..<4 {
                     group.addTask {
                         var generator = SeededGenerator(seed: UInt64(lane))
-                        for round in 0..<50 {
+                        for round in 0..<Self.pairs / 4 {
                             let ending = Self.endings[(round * 4 + lane) % Self.endings.count]
                             try await self.round(it, ending, "u\(lane)-\(round)", administrator, &generator)
                         }

@@ -43,6 +43,12 @@ extension RefreshSimulation {
         guard let request = requests.removeValue(forKey: id), tabs[request.tab].request == id else { return }
         let index = tabs[request.tab].store
         over(request.tab)
+        // Presented when it was void already, and answered; one that had expired ends nothing.
+        if answer != nil, stores.count == 2, let since = stores[index].voidSince, request.until - patience >= since,
+            !truth.excuses(request.presented, at: request.now)
+        {
+            bothActed = true
+        }
         switch answer {
         case nil: tryAgain(request.tab)
         case .refused:
@@ -87,6 +93,8 @@ extension RefreshSimulation {
     private mutating func write(_ generation: Int64, to index: Int) {
         stores[index].token = generation
         stores[index].written = time
+        stores[index].voidSince = nil
+        noteVoidStores()
         count(grantTo: index)
         // When the access token is about to expire, or when the lid is opened again.
         var rest = Int64.random(in: 61...600, using: &random) * Self.second

@@ -167,6 +167,7 @@ extension RefreshSimulation {
     private mutating func apply(_ request: Request) throws {
         let ended = row.endedAt
         if let change = request.change { row = change }
+        noteVoidStores()
         if ended == nil, row.endedAt != nil { countEnd() }
         let complaint =
             switch request.answer {

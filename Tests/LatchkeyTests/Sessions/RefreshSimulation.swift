@@ -65,6 +65,8 @@ struct RefreshSimulation {
         var burst: Int64
         var underWay = 0
         var lastTry: Int64
+        /// Since when its token is neither the newest nor the last used one; nil: it is one of them.
+        var voidSince: Int64?
     }
 
     struct Tab {
@@ -82,7 +84,7 @@ struct RefreshSimulation {
 
     struct Tally: Sendable {
         var refreshes = 0, repeats = 0, recoveries = 0, lost = 0, unknown = 0, alone = 0, steps = 0, sleeps = 0
-        var falseLogOuts = 0, caught = 0, unseen = 0, lockstep = 0, mostSteps = 0, totalSteps = 0
+        var falseLogOuts = 0, caught = 0, unseen = 0, lockstep = 0, mostSteps = 0, totalSteps = 0, divided = 0
     }
 
     static let epoch = Instant(seconds: 1_700_000_000)
@@ -113,6 +115,8 @@ struct RefreshSimulation {
     var tally = Tally()
     /// Grants since the stores' tokens differed.
     var differingFor: Int?
+    /// Two stores held different successors, and both acted: the one, and then the other, whose token was void by that.
+    var bothActed = false
 
     /// How long a client waits for an answer: no request is carried out later than that. With what follows, and with the
     /// clock stepping forward by a fifth of the grace, one refresh is over within the grace.
@@ -182,7 +186,19 @@ struct RefreshSimulation {
             }
             if stores.allSatisfy(\.isOut) { break }
         }
+        if bothActed {
+            tally.divided += 1
+            if row.endedAt == nil { throw failure("two stores held different successors, both acted, and it lives") }
+        }
         if world == .stolen, row.endedAt == nil, stores.count == 2 { tally.unseen += 1 }
+    }
+
+    /// After each change of the row or of a store.
+    mutating func noteVoidStores() {
+        for index in stores.indices {
+            let isVoid = stores[index].token != row.generation && stores[index].token != row.confirmed
+            stores[index].voidSince = isVoid ? stores[index].voidSince ?? time : nil
+        }
     }
 
     private mutating func step() {

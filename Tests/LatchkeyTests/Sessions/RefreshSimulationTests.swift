@@ -77,6 +77,7 @@ enum RefreshMutant: String, Sendable, CaseIterable {
         case .stolen:
             #expect(tally.caught > 0)
             #expect(tally.lockstep > 0)
+            #expect(tally.divided > 0)
         }
     }
 
@@ -107,5 +108,6 @@ extension RefreshSimulation.Tally {
         a.lockstep += b.lockstep
         a.mostSteps = max(a.mostSteps, b.mostSteps)
         a.totalSteps += b.totalSteps
+        a.divided += b.divided
     }
 }
