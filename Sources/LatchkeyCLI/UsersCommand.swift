@@ -117,7 +117,9 @@ struct UsersCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "delete", abstract: "Ends the user's sessions and forgets the user, for good.",
             discussion: """
-                The audit log keeps what was done, by the user's id. To lock somebody out for a while, disable them.
+                The audit log keeps what was done, by the user's id and with the name of the registration. To lock somebody \
+                out for a while, disable them. To try again where the outcome is unknown, give the id: the name may be \
+                another user's by then.
 
                 Example: latchkey users delete alice --reason 'asked for it' --yes
                 """)
@@ -130,8 +132,7 @@ struct UsersCommand: AsyncParsableCommand {
         func run() async throws {
             guard yes else { throw Failure("nothing was done: it cannot be undone, so say --yes to do it") }
             try await installation.withInstallation { it in
-                let user = try await it.users.find(name)
-                _ = try await it.sessions.delete(user.id, reason: reason, origin: InstallationOptions.origin)
+                _ = try await it.sessions.deleteUser(name, reason: reason, origin: InstallationOptions.origin)
             }
             Output.line("deleted \(name); every session ended")
         }

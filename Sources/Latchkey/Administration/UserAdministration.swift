@@ -62,7 +62,8 @@ package struct UserAdministration: Sendable {
         }
         router.delete("/admin/users/{user}") { _, context in
             try context.require(scope: "users:write")
-            let position = try await sessions.delete(try await user(context).id, reason: nil, origin: context.origin)
+            let position = try await sessions.deleteUser(
+                try context.pathParameter("user"), reason: nil, origin: context.origin)
             return Response.noContent(caching: .noStore).at(position)
         }
         router.post("/admin/users/{user}/disable") { request, context in

@@ -25,6 +25,11 @@ enum GuessSQL {
         """
     }
 
+    /// The devices of a user who is deleted.
+    package static func forgetDevices(of user: UniqueID) -> Query {
+        "DELETE FROM guess_devices WHERE user_id = \(user)"
+    }
+
     /// A thousand at a time, so that no statement runs long, and none that somebody holds.
     static let forgetSpent: Query = """
         DELETE FROM guess_buckets

@@ -94,7 +94,9 @@ package struct KeyCompromises: Sendable {
             return outcome
         }
         return try await signingKeys.tidying([successor]) {
-            try await declare(kid, without: unfit, or: successor, reason: reason, origin: origin)
+            // A token that makes keys is back: a ripe standby of it that opens goes before one that nobody has read yet.
+            let unfit = await signingKeys.unfitStandbys(of: reading.keys)
+            return try await declare(kid, without: unfit, or: successor, reason: reason, origin: origin)
         }
     }
 

@@ -78,12 +78,14 @@ package struct LostHistory: Sendable {
         try await masterKeys.readRecords(on: database)
         // Keys are made, and a token is asked, before the lock.
         let before = try await signingKeys.read()
-        let unfit = await signingKeys.unfitStandbys(of: before.keys)
+        var unfit = await signingKeys.unfitStandbys(of: before.keys)
         var made: [NewSigningKey] = []
         for algorithm in decide(before, unfit).missing {
             made.append(try await signingKeys.generate(algorithm, for: before))
         }
-        let new = made
+        // A token that makes keys is back, and shows those that it has.
+        if !made.isEmpty { unfit = await signingKeys.unfitStandbys(of: before.keys) }
+        let (new, closed) = (made, unfit)
         return try await signingKeys.tidying(new) {
             try await database.transaction { transaction in
                 try await transaction.query(SigningKeySQL.lockRing)
@@ -95,7 +97,7 @@ package struct LostHistory: Sendable {
                 // The clock is not held against this machine's: another machine's may have taken the database over.
                 let ring = try RingReading(
                     try await transaction.batch(RingReading.statements), begun: BootInstant.now())
-                let loss = decide(ring, unfit, with: new)
+                let loss = decide(ring, closed, with: new)
                 guard loss.missing.isEmpty else { throw SigningKeyError.noSigner }
                 return try await carryOut(loss, fence: fence, cause: cause, origin: origin, in: transaction)
             }

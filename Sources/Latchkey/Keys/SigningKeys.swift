@@ -15,6 +15,7 @@ package struct SigningKeys: Sendable {
     private let policy: KeyPolicy
     private let clock: NodeClock
     private let algorithm: SignatureAlgorithm
+    private let looks = StandbyLooks()
     /// The algorithms that clients ask for.
     private let alsoInUse: @Sendable () async throws -> Set<SignatureAlgorithm>
 
@@ -207,7 +208,10 @@ package struct SigningKeys: Sendable {
         }
         // A standby that does not open is passed over and counts for none, so that two stand ready that do; one that cannot
         // be made is left for the next round. Neither may keep all else from being done, for ever.
-        let unfit = await unfitStandbys(of: ring.keys)
+        let isAboutToSign = due(ring, ring.keys).contains(where: \.takesStandby)
+        let unfit = await looks.unfit(of: ring.keys, isAboutToSign: isAboutToSign) {
+            await unfitStandbys(of: ring.keys)
+        }
         let isFit = ring.keys.contains { key in
             key.isStandby && key.publishedAt != nil && !unfit.contains { $0.isSameText(as: key.kid) }
         }

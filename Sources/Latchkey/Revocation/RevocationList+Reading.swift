@@ -241,12 +241,12 @@ extension RevocationList {
         }
     }
 
-    /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would. Not of another
-    /// history: what else is kept of the one before must go first, and the tick sees to that.
+    /// For a command that is no node: reads once, behind a commit of its own, and claims as a tick would. Never first in a
+    /// history: what else is kept of the one before must go before that, and the tick sees to it.
     package func readAndClaim() async throws(PostgresError) -> Reading {
         let begun = BootInstant.now()
         let reading = try await read(on: database, behind: RevocationSQL.proveLivingPrimary)
-        if reading.history == .continued, state.withLock({ $0.untold == nil }) {
+        if reading.history == .continued, state.withLock({ $0.claimed }) == reading.number {
             claim(completeAsOf: begun, by: reading)
         }
         return reading

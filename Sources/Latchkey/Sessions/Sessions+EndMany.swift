@@ -83,14 +83,22 @@ extension Sessions {
         }
     }
 
-    /// The name is free from then on; whoever takes it is another user, with another id.
+    /// By name or by id. The name is free from then on; whoever takes it is another user, with another id.
     /// - Throws: `Rejection.notFound`.
-    package func delete(_ user: UserID, reason: String?, origin: Origin) async throws -> FeedPosition {
-        try await endMany(
-            .user(user, except: nil), cause: .userDeleted, reason: reason, origin: origin,
-            event: .userDeleted(user: user.text, reason: reason)
-        ) { transaction in
-            try expectOne(try await transaction.query(UserSQL.delete(user)), or: .notFound(what: "user"))
+    package func deleteUser(_ nameOrID: String, reason: String?, origin: Origin) async throws -> FeedPosition {
+        do {
+            let user = try await users.find(nameOrID).id
+            return try await endMany(
+                .user(user, except: nil), cause: .userDeleted, reason: reason, origin: origin,
+                event: .userDeleted(user: user.text, reason: reason)
+            ) { transaction in
+                let deleted = try await transaction.batch([UserSQL.delete(user), GuessSQL.forgetDevices(of: user.id)])
+                try expectOne(deleted[0], or: .notFound(what: "user"))
+            }
+        } catch let missing as Rejection {
+            // It may be gone by a commit whose wait for a standby was cancelled: the answer rests on one behind it.
+            try await database.query(RevocationSQL.proveLivingPrimary)
+            throw missing
         }
     }
 

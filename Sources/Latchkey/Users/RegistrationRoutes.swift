@@ -59,7 +59,13 @@ package struct RegistrationRoutes: Sendable {
     }
 
     package static func username(_ text: String) throws(Rejection) -> Username {
-        do { return try Username(text) } catch { throw .usernameInvalid(reason: error.description) }
+        let username: Username
+        do { username = try Username(text) } catch { throw .usernameInvalid(reason: error.description) }
+        // Whoever means a user by the id would meet another one.
+        guard UniqueID(text: username.text) == nil else {
+            throw .usernameInvalid(reason: "A username is not written like a user's id.")
+        }
+        return username
     }
 
     package static func newPassword(_ text: String) throws(Rejection) -> Password {

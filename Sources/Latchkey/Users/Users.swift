@@ -90,9 +90,12 @@ package struct Users: Sendable {
         return try User(row)
     }
 
-    /// By name, or by id where the text is one.
+    /// By name, or by id where the text is one: never another user who took a deleted one's id for a name.
     package func find(_ nameOrID: String) async throws -> User {
-        if let id = UniqueID(text: nameOrID), let user = try await user(UserID(id)) { return user }
+        if let id = UniqueID(text: nameOrID) {
+            guard let user = try await user(UserID(id)) else { throw Rejection.notFound(what: "user") }
+            return user
+        }
         guard let username = try? Username(nameOrID),
             let row = try await database.query(UserSQL.user(named: username.text)).first
         else { throw Rejection.notFound(what: "user") }

@@ -127,7 +127,8 @@ struct NginxGuardTests {
             for path in [
                 "/admin/%2e%2e/x", "/admin/%2E./x", "/admin/../x", "/admin/./x", "/admin/..", "/admin/.", "/admin/..?a",
                 "/orders/..%2fadmin/", "/orders%2Fadmin", "/orders/..%5cadmin", "/x\\..\\admin/", "//admin/",
-                "/orders//admin/", "/x/..;/admin/", "/../admin/", "/a/../admin/?x=1",
+                "/orders//admin/", "/x/..;/admin/", "/admin;/x", "/admin;a=b/x", "/x;a/",
+                "/../admin/", "/a/../admin/?x=1",
             ] {
                 let caller = try await RawCaller.connect(port: nginx.port)
                 caller.send("GET \(path) HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(token)\r\n\r\n")
@@ -135,7 +136,7 @@ struct NginxGuardTests {
                 await caller.close()
             }
             #expect(service.seen.count == before)
-            for path in ["/admin/x.y/.well-known/..a/b.?next=/../%2e%2f//", "/admin/a%20b%25", "/x;a/...", "/"] {
+            for path in ["/admin/x.y/.well-known/..a/b.?next=/../%2e%2f//", "/admin/a%20b%25", "/x/...", "/?a;b"] {
                 #expect(try await nginx.send(path, token).status == 200, "\(path)")
                 #expect(service.seen.last?.target == path)
             }

@@ -21,7 +21,9 @@ import Testing
             _ = await client.register(0, first)
             let store = try #require(await client.logIn(0, first).1)
             for round in 1...Self.rounds {
-                let presented = store.tokens
+                let isCalm = round % 3 == 0
+                if isCalm { try await ready(site) }
+                let (presented, before) = (store.tokens, history.operations.count)
                 async let hurt: Void = hurt(site, in: round)
                 let answers = await withTaskGroup(of: Operation.self) { group in
                     for number in 0..<50 { group.addTask { await refresh(store, presented, by: client, number) } }
@@ -32,8 +34,16 @@ import Testing
                 try #require(refused.isEmpty, "round \(round): \(refused.prefix(3))")
                 #expect(Set(answers.map(\.minted?.generation)) == [presented.generation + 1], "round \(round)")
                 #expect(Set(answers.map(\.minted?.tokenID)).count == 50)
+                // No node said 503.
+                if isCalm { #expect(history.operations.count == before + 50, "round \(round)") }
             }
             try await judge(history, of: site)
+        }
+    }
+
+    private func ready(_ site: TortureSite) async throws {
+        for port in site.ports {
+            #expect(try await becomesTrue { try await Site(port: port).get("/readyz").status == 200 })
         }
     }
 

@@ -126,6 +126,7 @@ struct EndingTests {
         try await TestInstallation.run { it in
             let administrator = try await Ending.administrator(it)
             let scene = try await Ending.scene(it, administrator: administrator)
+            _ = try await it.node.newUser("bob")
             let path = "/admin/users/alice"
             #expect(try await it.node.delete(path, bearer: scene.victim.access).status == 403)
             #expect(try await it.node.get(path, bearer: administrator).status == 200)
@@ -134,6 +135,13 @@ struct EndingTests {
             #expect(try await it.node.delete(path, bearer: administrator).status == 404)
             let users = try await it.node.get("/admin/users", bearer: administrator)
             #expect(users.json["items"]?.array?.contains { $0.object?["username"] == "alice" } == false)
+
+            let id = try scene.victim.userID
+            let impostor: JSONValue = ["username": .string(id), "password": "correct horse"]
+            #expect(try await it.node.post("/auth/register", impostor)["code"] == "username-invalid")
+            // One who bears it all the same, from before that was refused, is not met by it.
+            try await it.database.query("UPDATE users SET username = \(id) WHERE username = 'bob'")
+            #expect(try await it.node.get("/admin/users/\(id)", bearer: administrator).status == 404)
 
             let other = try await it.node.newUser("alice")
             #expect(try other.userID != scene.victim.userID)

@@ -130,6 +130,7 @@ def test_a_long_list_over_a_slow_link_is_no_drip(dripping, follower):
         yield b"0\r\n\r\n"
 
     follower = follower(dripping(LIST, answer, pause=0.2, seconds=20))
+    follower.poll_silence = 5  # It is about the whole.
     begin = time.monotonic()
     with pytest.raises(OSError):  # There is nobody to be asked for more.
         follower._poll()

@@ -131,7 +131,9 @@ class Revocations:
     def has_applied(self, position):
         """Whether what was revoked at `position` (`Latchkey-Position`) is in the set; None: of another history."""
         epoch, seq = seq_of(position)
-        here = [at for at in (self.applied, self.position and seq_of(self.position)) if at and at[0] == epoch]
+        # Read once: the follower may forget its position meanwhile.
+        applied, known = self.applied, self.position
+        here = [at for at in (applied, known and seq_of(known)) if at and at[0] == epoch]
         return any(at[1] >= seq for at in here) if here else None
 
     def forget(self):
