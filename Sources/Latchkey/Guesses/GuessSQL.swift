@@ -26,7 +26,7 @@ enum GuessSQL {
     }
 
     /// The devices of a user who is deleted.
-    package static func forgetDevices(of user: UniqueID) -> Query {
+    static func forgetDevices(of user: UniqueID) -> Query {
         "DELETE FROM guess_devices WHERE user_id = \(user)"
     }
 

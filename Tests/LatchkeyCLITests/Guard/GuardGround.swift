@@ -64,6 +64,19 @@ struct GuardProcess: Asked, Sendable {
     }
 }
 
+extension EchoService.Seen {
+    /// The identity is that of a clerk's token, and nothing of the caller's own.
+    func expectClerk(_ user: Site.Answer, of site: Site) async throws {
+        let me = try await site.get("/account", bearer: user["access_token"])
+        #expect(self["X-Auth-Subject"] == [me["id"]])
+        #expect(self["X-Auth-Client"] == ["first-party"])
+        #expect(self["X-Auth-Scope"] == ["account orders:read"])
+        #expect(self["X-Auth-Roles"] == ["clerk"])
+        #expect(self["X-Auth-Session"] == [user["session_id"]])
+        #expect(self["Authorization"] == [], "the service needs no token")
+    }
+}
+
 /// Debian's nginx with the configuration of docs/packaging, between a guard and a service.
 struct Nginx: Asked, Sendable {
     let port: Int
