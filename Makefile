@@ -110,17 +110,21 @@ test coverage: PACKAGES += nginx softhsm2
 # With how many tests at once: all of them starve each other of two cores, take as long, and miss their deadlines.
 SIMULATIONS := KeySimulationTests|RefreshSimulationTests
 
-# Of thousands of lines those that failed are said once more at the end, where one looks for them.
+# A part that fails does not keep the next from running: one run tells all that is wrong. Of thousands of lines those that
+# failed are said once more at the end, where one looks for them.
 define run_tests
+failures=.build/test-failures
+: >"$$failures"
 run_tests() {
 	local report=.build/test-report
 	# No pipe: a process that a failed test left behind would keep it open, and make waiting.
 	if swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width "$$@" \
 		> >(tee "$$report") 2>&1; then return; fi
 	sleep 1
-	echo 'test: what failed:'
-	awk '/✘|error: |Fatal error/ { print; told = 1; next } /^ *↳/ { if (told) print; next } { told = 0 }' "$$report"
-	return 1
+	{
+		echo "swift test $${*:2}"
+		awk '/✘|error: |Fatal error/ { print; told = 1; next } /^ *↳/ { if (told) print; next } { told = 0 }' "$$report"
+	} >>"$$failures"
 }
 endef
 
@@ -144,7 +148,13 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	run_tests 1 --filter '^LatchkeyCLITests.TortureTests'
 	echo 'test: running the tests of the Python client against the service (a minute)'
 	export LATCHKEY_BINARY="$$(swift build --show-bin-path)/latchkey"
-	cd clients/python && "$$LATCHKEY_TEST_PYTHON" -B -m pytest -q -p no:cacheprovider
+	(cd clients/python && "$$LATCHKEY_TEST_PYTHON" -B -m pytest -q -p no:cacheprovider) ||
+		echo 'pytest: its own summary stands above' >>"$$failures"
+	if [ -s "$$failures" ]; then
+		echo 'test: what failed:'
+		cat "$$failures"
+		exit 1
+	fi
 
 ROTATIONS := 100
 drill-keys: swift python ## rotates keys under load in real time, killing nodes; ROTATIONS=100 takes 5 minutes
