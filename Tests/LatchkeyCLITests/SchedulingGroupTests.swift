@@ -19,7 +19,9 @@ struct SchedulingGroupTests {
 
     /// A session of its own that another process leads, as a terminal's shell does. The tests' own will not do: what was
     /// never put into a session (a build server's jobs) is in no group, and then there is nothing to say.
-    private static let terminal = ["/usr/bin/setsid", "/bin/sh", "-c", "setpriv --pdeathsig KILL \"$@\"; exit", "shell"]
+    private static let terminal = [
+        "/usr/bin/setsid", "/bin/sh", "-c", "setpriv --pdeathsig KILL \"$@\"; exit", "shell",
+    ]
 
     @Test func `A service in a terminal's session leaves that as it is, and says what may come of it`() async throws {
         try await Dev.withFolder { folder in
