@@ -26,7 +26,7 @@ public struct VerifierStatus: Sendable {
         }
         age = nanoseconds.map { .nanoseconds($0) }
         freshAsOf = nanoseconds.map { (now.wall - $0 / 1_000_000) / 1000 - 1 }
-        position = follower.applied?.word
+        position = follower.reached?.word
         revocations = count
         self.hasKeys = hasKeys
     }

@@ -59,6 +59,7 @@ package struct ClientAdministration: Sendable {
             let seconds = try body?.optionalInteger("expire_old_after") ?? Sessions.oldSecretLife
             let secret = ClientSecret.random()
             var position: FeedPosition?
+            var isShownFirst = false
             let answer = try await idempotency.answer(
                 to: request, body, from: context.origin.actor, route: "POST /admin/clients/{client}/secret", target: id
             ) { (client: Client) in
@@ -68,12 +69,15 @@ package struct ClientAdministration: Sendable {
                     of: id, to: clients.keys.hash(secret, for: id), oldLives: seconds,
                     by: .bearer(scopes: bearer.scopes), origin: context.origin, once: once)
                 position = rotated.position
+                isShownFirst = true
                 return rotated.client
             }
             guard seconds == 0 else { return answer }
             // Told again, or by another node: what ended the first time is in this node's own set before it is answered. But
-            // for want of a reading nobody loses sight of a secret that is in force.
-            if position == nil { position = try? await sessions.readPosition() }
+            // for want of a reading nobody loses sight of a secret that is shown this once.
+            if position == nil {
+                position = isShownFirst ? try? await sessions.readPosition() : try await sessions.readPosition()
+            }
             return answer.at(position)
         }
         router.post("/admin/clients/{client}/disable") { request, context in

@@ -51,9 +51,11 @@ extension Sessions {
     }
 
     /// Runs `change` and then ends `which`, all or nothing.
+    ///
+    /// - Parameter last: in the same transaction, behind all that may wait: rows that others wait for in a lane.
     private func endMany(
         _ which: SessionEndSQL.Which, cause: EndCause, reason: String?, origin: Origin, event: Event,
-        after change: @escaping @Sendable (Transaction) async throws -> Void
+        last: [Query] = [], after change: @escaping @Sendable (Transaction) async throws -> Void
     ) async throws -> FeedPosition {
         let ended = try await whileDatabaseLives {
             try await database.transaction { transaction in
@@ -62,7 +64,7 @@ extension Sessions {
                     [
                         event.row(origin),
                         SessionEndSQL.end(which, .wait, cause: cause, reason: reason, origin: origin),
-                    ], timeout: Self.timeout)[1]
+                    ] + last, timeout: Self.timeout)[1]
             }
         }
         if let position = try take(ended, ended: cause) { return position }
@@ -90,10 +92,11 @@ extension Sessions {
             let user = try await users.find(nameOrID).id
             return try await endMany(
                 .user(user, except: nil), cause: .userDeleted, reason: reason, origin: origin,
-                event: .userDeleted(user: user.text, reason: reason)
+                event: .userDeleted(user: user.text, reason: reason),
+                // A log in with a device of theirs would wait for this row, and with it all that is in its group.
+                last: [GuessSQL.forgetDevices(of: user.id)]
             ) { transaction in
-                let deleted = try await transaction.batch([UserSQL.delete(user), GuessSQL.forgetDevices(of: user.id)])
-                try expectOne(deleted[0], or: .notFound(what: "user"))
+                try expectOne(try await transaction.query(UserSQL.delete(user)), or: .notFound(what: "user"))
             }
         } catch let missing as Rejection {
             // It may be gone by a commit whose wait for a standby was cancelled: the answer rests on one behind it.

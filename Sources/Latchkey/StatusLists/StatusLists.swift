@@ -104,7 +104,7 @@ package final class StatusLists: Sendable {
         do {
             return try await withCheckedThrowingContinuation { continuation in
                 answer.wait(continuation, within: SecurityToken.callersPatience)
-                queue.async { if !answer.isGiven { answer.give(Result { try self.make(id, key, kid) }) } }
+                queue.async { if !answer.isGiven { answer.give(Result { try self.make(id, of: extract.history, key, kid) }) } }
             }
         } catch is TookTooLong {
             throw Rejection.unavailable(retryAfter: 1)
@@ -156,9 +156,14 @@ package final class StatusLists: Sendable {
     }
 
     /// On one of the queues.
-    private func make(_ id: StatusListID, _ key: PrivateKey, _ kid: String) throws -> StatusListToken {
+    ///
+    /// - Parameter history: the one in which the list is known: a loss that came while this waited may have ended it.
+    private func make(
+        _ id: StatusListID, of history: Int, _ key: PrivateKey, _ kid: String
+    ) throws -> StatusListToken {
         let begun = BootInstant.now()
         let extract = try fresh()
+        guard extract.history == history else { throw Rejection.unavailable(retryAfter: 1) }
         // Whoever was before us in the queue may have made it.
         if let token = kept(id, extract) { return token }
         var old = state.withLock { $0.kept[id] }

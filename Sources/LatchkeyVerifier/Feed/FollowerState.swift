@@ -134,6 +134,13 @@ struct FollowerState: Sendable {
         return claims.position.seq < applied.seq
     }
 
+    /// The furthest that is in the set, as the issuer counts now. While a new epoch only adds (its clock is behind), that
+    /// is where it stands; in one epoch a message that came late takes nothing back.
+    var reached: FeedPosition? {
+        guard let position, position.epoch != applied?.epoch else { return applied }
+        return position
+    }
+
     /// Whether what was revoked at `target` is in the set.
     func hasApplied(_ target: FeedPosition) -> Bool {
         [applied, position].contains { $0.map { $0.epoch == target.epoch && $0.seq >= target.seq } ?? false }

@@ -57,6 +57,40 @@ struct KnownDeviceTests {
         }
     }
 
+    /// Their row is locked last: a log in that waited for it would have all others of its group wait.
+    @Test(.eachAnswerCounts) func `of a user who is being deleted holds up nobody, and is forgotten with them`()
+        async throws
+    {
+        try await run { it in
+            let administrator = try await it.node.administrator()
+            let (alice, _) = (try await it.node.newUser("alice"), try await it.node.newUser("bob"))
+            #expect(try await it.node.logIn("alice", device: try it.deviceToken(alice, 1)).status == 200)
+            #expect(try await known(it).count == 1)
+            let holding = Task {
+                try await it.database.transaction(timeout: 30_000_000_000) { transaction in
+                    try await transaction.query("SELECT rid FROM sessions FOR UPDATE")
+                    try await transaction.query("SELECT pg_sleep(3)::text")
+                }
+            }
+            let isFree: Query = "SELECT rid FROM sessions FOR UPDATE SKIP LOCKED"
+            #expect(try await becomesTrue { try await it.database.query(isFree).count == 0 })
+            let deleting = Task { try await it.node.delete("/admin/users/alice", bearer: administrator) }
+            let isWaiting: Query = """
+                SELECT count(*) AS count
+                FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'
+                """
+            #expect(try await becomesTrue { try await it.database.query(isWaiting).one().decode("count") >= Int64(1) })
+            let shown = try it.deviceToken(alice, 2)
+            let theirs = Task { try await it.node.logIn("alice", device: shown) }
+            for _ in 0..<4 { #expect(try await it.node.logIn("bob").status == 200) }
+            _ = try await theirs.value
+            try await holding.value
+            #expect(try await deleting.value.status == 204)
+            #expect(try await known(it).isEmpty)
+        }
+    }
+
     @Test func `stays known whatever a script does that never shows a token`() async throws {
         try await run { it in
             let alice = try await it.node.newUser("alice")

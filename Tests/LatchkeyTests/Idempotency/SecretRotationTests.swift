@@ -117,6 +117,42 @@ struct SecretRotationTests {
         }
     }
 
+    /// Told again by a node that cannot read what ended the first time, it can be asked for once more: that node would take
+    /// for alive what it says has ended.
+    @Test(.eachAnswerCounts) func `told again by a node that cannot read the list is 503, and can be told later`()
+        async throws
+    {
+        try await TestInstallation.run(nodes: 2, patience: 2_000_000_000) { it in
+            let bearer = try await it.node.administrator()
+            let client = try await it.node.newClient(bearer)
+            let body: JSONValue = ["expire_old_after": 0]
+            let first = try await rotate(client.id, key: "k", body, bearer: bearer, on: it.node)
+            #expect(first.status == 200)
+            let holding = Task {
+                try await it.database.transaction(timeout: 30_000_000_000) { transaction in
+                    try await transaction.query("LOCK TABLE feed_head IN ACCESS EXCLUSIVE MODE")
+                    try await transaction.query("SELECT pg_sleep(6)::text")
+                }
+            }
+            let isHeld: Query = """
+                SELECT count(*) AS count
+                FROM pg_locks
+                WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    AND relation = 'feed_head'::regclass AND mode = 'AccessExclusiveLock' AND granted
+                """
+            #expect(try await becomesTrue { try await it.database.query(isHeld).one().decode("count") == Int64(1) })
+            let held = try await rotate(client.id, key: "k", body, bearer: bearer, on: it.nodes[1])
+            #expect(held.status == 503)
+            try await holding.value
+            let told = try await becomes {
+                let answer = try await rotate(client.id, key: "k", body, bearer: bearer, on: it.nodes[1])
+                return answer.status == 200 ? answer : nil
+            }
+            #expect(told?["client_secret"] == first["client_secret"])
+            #expect(told?.header("latchkey-position") != nil)
+        }
+    }
+
     @Test func `that is refused is looked at anew`() async throws {
         try await TestInstallation.run { it in
             let bearer = try await it.node.administrator()

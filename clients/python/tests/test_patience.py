@@ -117,6 +117,31 @@ def test_a_stream_that_does_not_come_to_a_message_is_given_up_whatever_events_it
     given_up_within(2, follower(dripping(STREAM, chunk(event)))._stream)
 
 
+def test_what_is_done_with_a_message_here_is_not_the_nodes_silence(dripping, follower, monkeypatch):
+    def answer(nonce):
+        now = 5_000_000
+        for number in range(1, 20):
+            body = {"epoch": EPOCH, "position": position(1), "as_of": now, "now": now, "node": "n", "count": 0,
+                    "time": "2027-01-15T08:00:00.000Z", "entries": [],
+                    **({"nonce": nonce.decode()} if number == 1 else {"after": position(1)})}
+            yield chunk(b"event: heartbeat\nid: %s\ndata: %s\n\n" % (position(1).encode(), json.dumps(body).encode()))
+        yield b"0\r\n\r\n"
+
+    follower = follower(dripping(STREAM, answer, pause=0.1, seconds=20))
+    apply, taken = follower.revocations.apply, []
+
+    def slow(message):
+        apply(message)
+        if not taken:
+            time.sleep(2 * follower.silence)
+        taken.append(message)
+
+    monkeypatch.setattr(follower.revocations, "apply", slow)
+    with pytest.raises(OSError, match="ended"):
+        follower._stream()
+    assert len(taken) == 19
+
+
 def test_a_long_list_over_a_slow_link_is_no_drip(dripping, follower):
     def answer(nonce):
         now = 5_000_000

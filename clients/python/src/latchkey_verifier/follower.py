@@ -155,6 +155,7 @@ class Follower:
                     self._take(data, request)
                     request = None
                     self._patience.goes_on()
+                    self._patience.heard()  # What was done with it here is not the node's silence.
                 if self._ended.is_set() or (request is None and self._by_clocks(self._freshness.needs_anchor)[0]):
                     return
         finally:
