@@ -11,6 +11,13 @@ package final class FeedKey: Sendable {
         let sealed: SealedFeedKey
         let key: PrivateKey
         let publicKey: JSONWebKey
+        let jwks: JSONValue
+
+        init(_ sealed: SealedFeedKey, _ key: PrivateKey) {
+            (self.sealed, self.key) = (sealed, key)
+            publicKey = JSONWebKey(key.publicKey)
+            jwks = ["keys": [.object(publicKey.json)]]
+        }
     }
 
     private static let type = "latchkey-feed+jwt"
@@ -49,7 +56,7 @@ package final class FeedKey: Sendable {
         }
         let sealed = try SealedFeedKey(try await database.query(FeedKeySQL.read).one())
         let key = try sealed.open(with: keys)
-        opened.withLock { $0 = Opened(sealed: sealed, key: key, publicKey: JSONWebKey(key.publicKey)) }
+        opened.withLock { $0 = Opened(sealed, key) }
     }
 
     /// Called after every reading of the node's tick. What fails is told once and tried again at the next.
@@ -92,7 +99,7 @@ package final class FeedKey: Sendable {
 
     /// The JWKS of the discovery document; nil before the key is opened.
     package var jwks: JSONValue? {
-        opened.withLock { $0 }.map { ["keys": [.object($0.publicKey.json)]] }
+        opened.withLock { $0?.jwks }
     }
 
     /// A JWS with these claims. Some 50 µs: less than a hop to another thread.

@@ -2,12 +2,14 @@ import HTTPTypes
 package import Hummingbird
 package import JOSE
 package import LibCrypto
+import Synchronization
 
 /// The metadata documents (RFC 8414, OpenID Connect Discovery 1.0): what is there, and no more.
 package struct DiscoveryRoutes: Sendable {
     package static let paths = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
 
     private let metadata: JSONObject
+    private let encoded = Encoded()
     private let revocationKeys: @Sendable () -> JSONValue?
 
     /// - Parameters:
@@ -38,13 +40,25 @@ package struct DiscoveryRoutes: Sendable {
     }
 
     private var answer: Response {
-        var metadata = metadata
-        metadata["latchkey_revocations_jwks"] = revocationKeys()
-        return Response(
-            status: .ok,
-            headers: [
-                .contentType: "application/json", .cacheControl: "public, max-age=300", .accessControlAllowOrigin: "*",
-            ], body: .init(byteBuffer: ByteBuffer(bytes: metadata.encoded())))
+        let keys = revocationKeys()
+        return encoded.latest.withLock { latest in
+            if let latest, latest.keys == keys { return latest.answer }
+            var metadata = metadata
+            metadata["latchkey_revocations_jwks"] = keys
+            let answer = Response(
+                status: .ok,
+                headers: [
+                    .contentType: "application/json", .cacheControl: "public, max-age=300",
+                    .accessControlAllowOrigin: "*",
+                ], body: .init(byteBuffer: ByteBuffer(bytes: metadata.encoded())))
+            latest = (keys, answer)
+            return answer
+        }
+    }
+
+    /// The documents as they were served last, under the keys that stood in them.
+    private final class Encoded: Sendable {
+        let latest = Mutex<(keys: JSONValue?, answer: Response)?>(nil)
     }
 
     package func add(to router: some RouterMethods<LatchkeyRequestContext>) {
