@@ -231,55 +231,77 @@ def main():
     options.add_argument("--storm", type=int, default=60, help="seconds of the storm of log ins; 0: none")
     options = options.parse_args()
 
-    rounds, notes = Rounds(), []
+    rounds, starts = Rounds(), Starts()
+    for index in range(options.rounds - 1):
+        progress(f"start {index + 1} of {options.rounds} from nothing")
+        with Service(options.binary) as service:
+            starts.measure(service)
     with Service(options.binary) as service:
-        progress(f"first start, from nothing: {service.first_start:.2f} s")
-        service.stop()
-        again = service.start()
-        idle = []
-        time.sleep(2)
-        idle.append(resident(service.pid))
+        starts.measure(service)
+        progress(f"first starts: {spread(starts.new)} s")
         ground = Ground(service, options.limits)
         try:
+            plain = []
             for index in range(options.rounds):
-                progress(f"round {index + 1} of {options.rounds} (about {options.seconds * 20} s)")
+                progress(f"round {index + 1} of {options.rounds} (about {options.seconds * 22} s)")
                 one_round(ground, rounds, options.seconds)
+                plain.append(beside(ground, 2 * options.seconds))
             loaded = resident(service.pid, "VmHWM")
             rows = ratios(rounds)
-            rows += beside(ground, 2 * options.seconds)
+            rows += [
+                verdict(f"{name} beside signatures and hashes, p99 ms", [of[name].p99 for of in plain], 10, at_most=True)
+                for name in plain[0]
+            ]
             if options.storm:
                 progress(f"a storm of log ins ({options.storm} s)")
                 rows += storm(ground, rounds, options.storm)
-            url, attached = service.attach()
+            url, _ = service.attach()
             progress("revocation as another node sees it, under load")
-            rows += seen_elsewhere(ground, url, options.seconds)
+            rows += seen_elsewhere(ground, url)
         finally:
             ground.stop()
         hashing = CORES * 19_456 / 1024  # as many hashes at once as there are cores
         rows += [
-            verdict("idle memory, MiB", idle, 45, at_most=True),
-            verdict("memory at most, beyond idle and what hashes at once, MiB", [loaded - idle[0] - hashing], 30,
+            verdict("idle memory, MiB", starts.idle, 45, at_most=True),
+            verdict("memory at most, beyond idle and what hashes at once, MiB", [loaded - starts.idle[-1] - hashing], 30,
                     at_most=True),
-            verdict("first answer on a migrated database, s", [attached], 0.5, at_most=True),
-            verdict("`latchkey dev` on a new DIR, s", [service.first_start], 5, at_most=True),
-            verdict("`latchkey dev` on an old DIR, s", [again], 2, at_most=True),
+            verdict("first answer on a migrated database, s", starts.attached, 0.5, at_most=True),
+            verdict("`latchkey dev` on a new DIR, s", starts.new, 5, at_most=True),
+            verdict("`latchkey dev` on an old DIR, s", starts.old, 2, at_most=True),
         ]
     size = os.path.getsize(options.binary) / 2**20
     print(f"\n{CORES} cores, {options.rounds} rounds of {options.seconds} s, {CONNECTIONS} connections; "
-          f"binary {size:.0f} MiB unstripped; idle {idle[0]:.0f} MiB, at most {loaded:.0f} MiB\n")
+          f"binary {size:.0f} MiB unstripped; idle {starts.idle[-1]:.0f} MiB, at most {loaded:.0f} MiB\n")
     print(table(REQUEST_COLUMNS, [rounds.requests(title, name) for title, name in REQUESTS]), "\n")
     print(limits_of(rounds), "\n")
     print(table(VERDICT_COLUMNS, rows))
 
 
-def seen_elsewhere(ground, url, seconds):
-    """While revokes run: how long after its answer another node still takes a token of a session that was ended."""
+class Starts:
+    """Seconds until a node answers, and what it holds in memory two seconds later: one of each for each installation."""
+
+    def __init__(self):
+        self.new, self.old, self.attached, self.idle = [], [], [], []
+
+    def measure(self, service):
+        self.new.append(service.first_start)
+        service.stop()
+        self.old.append(service.start())
+        time.sleep(2)
+        self.idle.append(resident(service.pid))
+        self.attached.append(service.attach()[1])
+        service.end(service.nodes[-1])
+
+
+def seen_elsewhere(ground, url, count=200, seconds=30):
+    """While revokes run as in the rounds: how long after its answer another node still takes a token of a session that was
+    ended."""
     tokens = os.path.join(ground.folder, "to-revoke")
-    load.sessions(ground.limits, ground.service, 8000 * seconds, tokens)
-    sessions = [ground.service.log_in("user0001") for _ in range(200)]
+    load.sessions(ground.limits, ground.service, 5000 * seconds, tokens)
+    sessions = [ground.service.log_in("user0001") for _ in range(count)]
     running = load.Load(
         ground.service.url + "/oauth2/revoke", script="revoke", arguments=[tokens, 2], seconds=seconds,
-        connections=8)
+        connections=CONNECTIONS)
     delays = []
     # Logged in beforehand: a hash takes longer than what is measured.
     for opened in sessions:
@@ -292,6 +314,8 @@ def seen_elsewhere(ground, url, seconds):
             pass
         delays.append((time.monotonic() - answered) * 1000)
     running.result()
+    if len(delays) < count:
+        progress(f"only {len(delays)} of {count} were asked about before the load ended")
     delays.sort()
     worst = delays[min(len(delays) - 1, int(len(delays) * 0.99))]
     return [verdict(f"revoked → refused on another node, p99 of {len(delays)}, ms", [worst], 100, at_most=True)]
