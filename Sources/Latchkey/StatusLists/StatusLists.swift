@@ -104,7 +104,9 @@ package final class StatusLists: Sendable {
         do {
             return try await withCheckedThrowingContinuation { continuation in
                 answer.wait(continuation, within: SecurityToken.callersPatience)
-                queue.async { if !answer.isGiven { answer.give(Result { try self.make(id, of: extract.history, key, kid) }) } }
+                queue.async {
+                    if !answer.isGiven { answer.give(Result { try self.make(id, of: extract.history, key, kid) }) }
+                }
             }
         } catch is TookTooLong {
             throw Rejection.unavailable(retryAfter: 1)
