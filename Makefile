@@ -105,7 +105,7 @@ run: build ## the service on a PostgreSQL of its own; PORT=N for another port th
 	exec .build/release/latchkey dev $(if $(PORT),--port $(PORT))
 
 # What the tests alone need.
-test coverage: PACKAGES += nginx softhsm2
+test coverage: PACKAGES += nginx softhsm2 systemd
 
 # With how many tests at once: all of them starve each other of two cores, take as long, and miss their deadlines.
 SIMULATIONS := KeySimulationTests|RefreshSimulationTests

@@ -106,6 +106,8 @@ package struct Node: Service {
         // Operators and their probes alone come there: it needs few, and takes none from the callers' files.
         var few = limits
         few.connections = min(limits.connections, 64)
+        // It drains behind the callers' port, to be asked about this node for as long as that does.
+        few.drain = .seconds(1)
         let server = Application(
             router: router(traffic),
             server: .edge(limits, counting: edge),

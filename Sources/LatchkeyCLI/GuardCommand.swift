@@ -72,8 +72,8 @@ struct GuardCommand: AsyncParsableCommand {
         }
         var configuration = ServiceGroupConfiguration(
             services: [it], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-        configuration.maximumGracefulShutdownDuration = .seconds(10)
-        configuration.maximumCancellationDuration = .seconds(5)
+        configuration.maximumGracefulShutdownDuration = .seconds(9)
+        configuration.maximumCancellationDuration = .seconds(1)
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as IOError where error.errnoCode == EADDRINUSE {
@@ -96,6 +96,8 @@ struct GuardCommand: AsyncParsableCommand {
         }
         var few = EdgeLimits()
         few.connections = 64
+        // It drains behind the other one.
+        few.drain = .seconds(1)
         return Guard.Edge(server: .edge(limits), management: .edge(few)) { EdgeRefusal.status(ofTarget: $0) }
     }
 }

@@ -41,8 +41,9 @@ enum Serving {
         var configuration = ServiceGroupConfiguration(
             services: services + [node], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: Logs.logger(installation.settings.logLevel))
-        configuration.maximumGracefulShutdownDuration = .seconds(10)
-        configuration.maximumCancellationDuration = .seconds(5)
+        // Ten seconds in all. What drains has deadlines of its own below these; a database that does not answer has not.
+        configuration.maximumGracefulShutdownDuration = .seconds(9)
+        configuration.maximumCancellationDuration = .seconds(1)
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as IOError where error.errnoCode == EADDRINUSE {

@@ -160,4 +160,62 @@ import Testing
             #expect(try await process.end(within: 12).exit == .code(0))
         }
     }
+
+    /// What PostgreSQL does while a node drains.
+    enum Storage: CaseIterable { case answers, frozen }
+
+    @Test(
+        "SIGTERM ends a node with 0 within ten seconds, whatever its callers and its database do",
+        arguments: Storage.allCases)
+    func drain(storage: Storage) async throws {
+        try await ServeGround.run { ground in
+            let relay = try Relay(to: ground.connectionString)
+            defer { relay.close() }
+            let (port, management) = (FreePort.next(), FreePort.next())
+            let process = try await LatchkeyBinary.start(
+                ["serve", "--port", "\(port)"],
+                environment: ground.environment.merging([
+                    "LATCHKEY_DATABASE_URL": relay.connectionString, "LATCHKEY_MANAGEMENT_PORT": "\(management)",
+                ]) { $1 })
+            _ = try await process.line(after: "ready: ")
+            // Its last act is to write which keys were used.
+            #expect(try await Site(port: port).newUser("ada").status == 200)
+
+            let stream = try await RawCaller.connect(port: port)
+            stream.send("GET /revocations/stream HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(await becomesTrue { String(decoding: stream.received, as: UTF8.self).contains("heartbeat") })
+            var (dripping, idle): ([RawCaller], [RawCaller]) = ([], [])
+            for port in [port, management] {
+                let drip = try await RawCaller.connect(port: port)
+                drip.send(
+                    "POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                        + "Content-Length: 16000\r\nExpect: 100-continue\r\n\r\n")
+                #expect(await drip.answers(1).map(\.status) == [100])
+                dripping.append(drip)
+                let kept = try await RawCaller.connect(port: port)
+                kept.send("GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                #expect(await kept.answers(1).map(\.status) == [200])
+                idle.append(kept)
+            }
+            let callers = dripping
+            let drip = Task {
+                // More than the least that a body must bring, so that no deadline but the drain's ends it.
+                while (try? await Task.sleep(for: .milliseconds(250))) != nil {
+                    for caller in callers where !caller.isClosed { caller.send(String(repeating: " ", count: 250)) }
+                }
+            }
+            defer { drip.cancel() }
+            if storage == .frozen { relay.set(.held) }
+
+            let begun = ContinuousClock.now
+            process.send(SIGTERM)
+            #expect(await idle[0].closes(within: .seconds(5)))
+            #expect(await stream.closes(within: .seconds(5)))
+            #expect(try await process.end(within: 20).exit == .code(0))
+            let spent = ContinuousClock.now - begun
+            print("drained beside a database that \(storage) in \(spent)")
+            #expect(spent <= .seconds(10))
+            #expect(spent >= .seconds(5), "what was under way was given no time")
+        }
+    }
 }

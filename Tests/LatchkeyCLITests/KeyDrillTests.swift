@@ -59,12 +59,12 @@ import Testing
         }
     }
 
-    /// Four sessions with three verifiers each, at both nodes.
+    /// Eight sessions with three verifiers each, at both nodes.
     private func strangers(at sites: [Site]) async throws -> ChildProcess {
         _ = try await sites[0].newUser("ada")
         let given: JSONValue = [
             "nodes": .array(sites.map { .string($0.issuer) }), "issuer": "https://id.example", "username": "ada",
-            "password": "correct horse", "max_age": 1, "leeway": 1, "sessions": 4,
+            "password": "correct horse", "max_age": 1, "leeway": 1, "sessions": 8,
         ]
         let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path + "/clients/key_drill.py"
         let process = try await ChildProcess.start(

@@ -1,7 +1,9 @@
 /// What no server should take, and what looks so and is sound. From RFC 9110, RFC 9112 and RFC 3986 by section, and from
 /// published research, named at the rows: PortSwigger's HTTP desync research (Kettle: "HTTP Desync Attacks" 2019,
 /// "HTTP/1 must die" 2025), its header obfuscations, Weikop's "Funky chunks" (2025), and the parsing lists of
-/// narfindustries' HTTP Garden (2024).
+/// narfindustries' HTTP Garden (2024). Two kinds of row are refused with a 5xx because the standard asks for that one: a
+/// version that is not spoken here with 505 (RFC 9110 §15.6.6), and a method or transfer coding that nobody here knows with
+/// 501 (RFC 9110 §9.1, RFC 9112 §6.1).
 enum MalformedRequests {
     struct Row: Sendable {
         let name: String

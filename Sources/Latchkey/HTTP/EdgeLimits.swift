@@ -29,8 +29,9 @@ package struct EdgeLimits: Sendable {
     /// After the last answer, for the caller to read it and close: closing at once would reset the connection under
     /// what the caller still sends, and the answer would be lost (RFC 9112 §9.6).
     package var linger: TimeAmount = .seconds(2)
-    /// For what is under way at a shutdown; `latchkey serve` ends within 10 seconds.
-    package var drain: TimeAmount = .seconds(8)
+    /// For what is under way at a shutdown. `latchkey serve` ends within 10 seconds: this and a tick, then the management
+    /// port's second and a tick, then what the services behind them still have to write.
+    package var drain: TimeAmount = .seconds(7)
     /// What a connection takes of a body, in bytes; for who hands bodies on.
     package var bodyLimit = EdgeLimits.bodyBytes
     /// How often deadlines are looked at.

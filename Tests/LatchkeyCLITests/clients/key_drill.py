@@ -116,7 +116,7 @@ class Session(threading.Thread):
             while not stopping.is_set():
                 self.take(tokens["access_token"])
                 self.verify_dying()
-                time.sleep(0.05)
+                time.sleep(0.02)
                 refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
                 tokens = self.post("/oauth2/token", data=refresh)
             while self.again:

@@ -99,6 +99,6 @@ struct ConnectionDeadlinesTests {
         draining.requestEnded(owed: 1, now: Self.at(0))
         draining.drains(now: Self.at(1))
         draining.drains(now: Self.at(5))
-        #expect(try #require(Self.first(&draining)) == (9, .connection(.drain)))
+        #expect(try #require(Self.first(&draining)) == (8, .connection(.drain)))
     }
 }

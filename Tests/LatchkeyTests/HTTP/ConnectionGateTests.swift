@@ -118,7 +118,7 @@ struct ConnectionGateTests {
         let stuck = try Connection()
         try stuck.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
         stuck.channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
-        stuck.pass(.seconds(7))
+        stuck.pass(.seconds(6))
         #expect(stuck.channel.isActive)
         stuck.pass(.seconds(2))
         #expect(!stuck.channel.isActive)

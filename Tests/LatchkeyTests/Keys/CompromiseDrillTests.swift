@@ -5,18 +5,22 @@ import LatchkeyTesting
 import LibCrypto
 import Testing
 
-/// From the command to the refusal by every node and every follower, again and again.
+/// From the command to the refusal by every node and every follower of its stream, again and again: promise 2's p99 is held
+/// by the median, since other tests are on this machine too, and a few times that by p99.
 @Suite struct CompromiseDrillTests {
     private static let drills = ProcessInfo.processInfo.environment["LATCHKEY_DRILLS"].flatMap { Int($0) } ?? 100
 
-    @Test func `A compromise reaches every node and every follower within the second, by the median of many`()
+    @Test
+    func `A compromise reaches every node within 100 ms and every follower within the second, by the median of many`()
         async throws
     {
         // Keys whose making costs nothing: what is measured is the way of the news.
         try await TestInstallation.run(nodes: 2, settings: { $0.signingAlgorithm = .es256 }) { it in
             let scene = try await CompromiseScene(it)
             var tokens = try await it.node.newUser("alice")
-            var (own, nodes, followed): ([Duration], [Duration], [Duration]) = ([], [], [])
+            var (own, nodes, followed) = (Delays(), Delays(), Delays())
+            // What is promised: from the acknowledgement on.
+            var (nodesLag, followersLag) = (Delays(), Delays())
             for number in 0..<Self.drills {
                 let kid = try tokens.signer
                 let old = tokens
@@ -31,7 +35,8 @@ import Testing
                     "/admin/keys/\(kid)/compromise", ["reason": "drill \(number)", "confirm": true],
                     bearer: administrator)
                 try #require(answer.status == 202)
-                own.append(ContinuousClock.now - start)
+                let acknowledged = ContinuousClock.now - start
+                own.add(acknowledged)
                 // Whoever asks the node that was told, after it was told, is refused.
                 try #require(try await command.admits(old) == false)
                 let slowest = try await withThrowingTaskGroup(of: (node: Duration, follower: Duration).self) { group in
@@ -47,27 +52,27 @@ import Testing
                             return (.zero, ContinuousClock.now - start)
                         }
                     }
-                    return try await group.reduce((Duration.zero, Duration.zero)) {
-                        (max($0.0, $1.node), max($0.1, $1.follower))
+                    return try await group.reduce((node: Duration.zero, follower: Duration.zero)) {
+                        (max($0.node, $1.node), max($0.follower, $1.follower))
                     }
                 }
-                nodes.append(slowest.0)
-                followed.append(slowest.1)
+                nodes.add(slowest.node)
+                followed.add(slowest.follower)
+                nodesLag.add(max(.zero, slowest.node - acknowledged))
+                followersLag.add(max(.zero, slowest.follower - acknowledged))
+                for follower in followers { await follower.stop() }
                 tokens = try await it.nodes[(number + 1) % 2].refresh(old.refresh)
                 try #require(tokens.status == 200)
                 try #require(try tokens.signer != kid)
             }
             print(
-                "\(Self.drills) compromises: answered after \(Self.text(own)), refused by 2 nodes after "
-                    + "\(Self.text(nodes)), by 2 followers after \(Self.text(followed))")
-            #expect(nodes.sorted()[nodes.count / 2] < .seconds(1))
-            #expect(followed.sorted()[followed.count / 2] < .seconds(1))
+                "\(Self.drills) compromises: answered after \(own); from the command to the refusal by 2 nodes \(nodes), "
+                    + "by 2 followers \(followed); from the answer to that by nodes \(nodesLag), by followers \(followersLag)"
+            )
+            #expect(nodesLag[0.5] <= .milliseconds(100))
+            #expect(nodesLag[0.99] <= .milliseconds(500))
+            #expect(followersLag[0.5] <= .seconds(1))
+            #expect(followersLag[0.99] <= .seconds(4))
         }
-    }
-
-    private static func text(_ spent: [Duration]) -> String {
-        let sorted = spent.sorted()
-        func at(_ share: Double) -> Duration { sorted[max(0, Int((Double(sorted.count) * share).rounded(.up)) - 1)] }
-        return "p50 \(at(0.5)), p99 \(at(0.99)), max \(at(1))"
     }
 }

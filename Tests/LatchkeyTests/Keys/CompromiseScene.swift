@@ -81,26 +81,43 @@ actor CompromiseScene {
     }
 }
 
-/// A resource service that fetched the JWKS once and never again, and follows a node's revocation list.
+/// A resource service that fetched the JWKS once and never again, and follows a node's revocations by its stream over
+/// HTTP: nothing of the node's own memory tells it.
 struct Follower: Sendable {
-    let node: TestNode
+    /// What the stream has brought.
+    private struct Heard: RevocationLookup {
+        let feed: FeedFollower
+
+        func contains(keyID: String) -> Bool { feed.holds(keyID: keyID) }
+        func contains(tokenID: UniqueID, sessionID: UniqueID?) -> Bool {
+            feed.holds(tokenID) || sessionID.map { feed.holds($0) } ?? false
+        }
+    }
+
+    private let node: TestNode
     private let keys: VerificationKeys
     private let verifier: TokenVerifier
+    private let heard: Heard
 
+    /// Returns once it has the whole list.
     init(_ node: TestNode) async throws {
         self.node = node
         let document = try await node.get("/.well-known/jwks.json").json["keys"]?.array ?? []
         keys = VerificationKeys(try document.map { try JSONWebKey($0) })
         let settings = node.installation.settings
         verifier = TokenVerifier(issuer: settings.issuer, audience: settings.audience, leeway: settings.keys.leeway)
+        let feed = try await FeedFollower.follow(node)
+        heard = Heard(feed: feed)
+        try #require(await becomesTrue { feed.position != nil })
     }
+
+    func stop() async { await heard.feed.stop() }
 
     /// - Throws: `TokenRejection`, other than that the token is revoked.
     func admits(_ tokens: TestNode.Answer) throws -> Bool {
         let now = try #require(node.installation.clock.now())
         do throws(TokenRejection) {
-            _ = try verifier.verify(
-                tokens.access, keys: keys, revocations: node.installation.revocations, now: now.seconds)
+            _ = try verifier.verify(tokens.access, keys: keys, revocations: heard, now: now.seconds)
             return true
         } catch {
             guard error == .revoked else { throw error }

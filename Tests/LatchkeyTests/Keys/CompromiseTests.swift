@@ -30,6 +30,7 @@ import Testing
             #expect(try await becomesTrue { try await it.nodes[1].admits(tokens) == false })
             #expect(try await becomesTrue { try await CompromiseScene.published(it.nodes[1]).contains(kid) == false })
             #expect(await becomesTrue { (try? follower.admits(tokens)) == false })
+            await follower.stop()
             for node in it.nodes {
                 let inspected = try await node.form(
                     "/oauth2/introspect", [("token", tokens.access)], bearer: try await scene.administrator())

@@ -164,7 +164,8 @@ extension KeySimulation {
             }
             let age = time - confirmed
             // Who keeps for ten minutes what a node lets him keep for less has no promise of a node that has lost its
-            // database and serves what it still knows.
+            // database and serves what it still knows: from its age of lead − 600 − leeway on, while it serves up to lead −
+            // max-age − leeway, he is not sent there. (`docs/keys.md` says so where it promises him his ten minutes.)
             let stubborn = (node.policy.publishLead - SimulatedVerifier.stubbornly - node.policy.leeway) * 1_000_000
             if kind == .stubborn, age >= stubborn { return false }
             return node.policy.serves(ringAged: age * 1000) && (!mayBeUnknown || node.version == version)
@@ -184,7 +185,8 @@ extension KeySimulation {
     fileprivate var days: Int64 { time / 86_400_000_000 }
 }
 
-/// A thousand rotations over simulated months. `LATCHKEY_SEED=n` replays one world.
+/// A thousand rotations over simulated months, but for what `SimulatedVerifier.Kind.stubborn` is not promised.
+/// `LATCHKEY_SEED=n` replays one world.
 @Suite struct `The life of keys in simulated time` {
     static let seeds: [UInt64] =
         ProcessInfo.processInfo.environment["LATCHKEY_SEED"].flatMap { UInt64($0) }.map { [$0] }
@@ -195,7 +197,8 @@ extension KeySimulation {
         var world = try KeySimulation(seed: seed)
         do {
             // Impatient operators get there in days: the schedule's own pace is months.
-            while world.tally.rotations < 130 || world.days < 30 { try world.live() }
+            // Until a node was restarted, too: one world in many would come so far without.
+            while world.tally.rotations < 130 || world.days < 30 || world.tally.restarts == 0 { try world.live() }
         } catch {
             Issue.record("LATCHKEY_SEED=\(seed): \(error)")
         }
@@ -205,6 +208,5 @@ extension KeySimulation {
         #expect(world.tally.unserved < world.tally.verified)
         #expect(world.tally.removed > 50)
         #expect(world.tally.wiped > 50)
-        #expect(world.tally.restarts > 0)
     }
 }

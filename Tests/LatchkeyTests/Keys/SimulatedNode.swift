@@ -47,6 +47,8 @@ struct SimulatedNode {
 }
 
 struct SimulatedVerifier {
+    /// `stubborn` keeps keys for ten minutes whatever it is told, and fetches from no node that has been cut off from the
+    /// database for so long that its JWKS may lack a key which signs within them.
     enum Kind { case obeys, stubborn, refetches }
     /// Whether its wall clock is stepped with the database's, as where one source sets both, or never is.
     enum WallClock { case own, databases }
