@@ -112,7 +112,7 @@ package struct Installation: Sendable {
             database, as: role, masterKeys: masterKeys, policy: settings.keyPolicy, clock: clock,
             algorithm: settings.signingAlgorithm,
             token: token, alsoInUse: { try await clients.algorithms() })
-        compromises = KeyCompromises(signingKeys, ring: ring, revocations: revocations)
+        compromises = KeyCompromises(signingKeys, ring: ring, revocations: revocations, logger: logger)
         keyUse = KeyUse(database, clock: clock, logger: logger)
         signing = SigningThreads()
         tokenSigning = token.map { _ in SigningThreads(patience: SecurityToken.callersPatience) }

@@ -165,7 +165,9 @@ struct MetricsRoutes: Sendable {
         let lead = installation.ring.policyInForce.publishLead
         // Each that signs is rotated by itself: one that cannot be must not hide behind another that can.
         let algorithms = SignatureAlgorithm.allCases.filter { KeySchedule.lastSigner(keys, $0) != nil }
-        page.family("latchkey_signing_keys_ripe", .gauge, "Standby keys that a rotation could let sign at once.")
+        page.family(
+            "latchkey_signing_keys_ripe", .gauge,
+            "Standby keys that have stood their lead. Whether they open is not looked at.")
         for algorithm in algorithms {
             let ripe = keys.count { key in
                 key.isStandby && key.algorithm == algorithm

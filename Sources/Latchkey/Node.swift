@@ -40,6 +40,8 @@ package struct Node: Service {
     package enum StartError: Error, Sendable, Equatable, CustomStringConvertible {
         case migrations(MigrationStatus)
         case cannotSign
+        /// The last key was declared compromised, and this node can make none.
+        case noSigner(why: String)
         case token(SecurityTokenError)
         case masterKeys(MasterKeyRefusal)
 
@@ -54,6 +56,9 @@ package struct Node: Service {
             case .migrations(.current): "the database is current"
             case .token(let error): "the signing key's PKCS #11 token cannot be used: \(error)"
             case .masterKeys(let refusal): refusal.description
+            case .noSigner(let why):
+                "no signing key is left, and this node can make none: \(why). Mend that; or, where a PKCS #11 token is gone "
+                    + "for good, start a node with another one's LATCHKEY_PKCS11_MODULE and fellows, or with none"
             case .cannotSign:
                 "the current signing key does not open with the master keys in LATCHKEY_KEYS_DIR: are these this "
                     + "installation's keys?"
@@ -69,6 +74,7 @@ package struct Node: Service {
         try await tick.tick()
         try await installation.signingKeys.found(origin: Origin(actor: "node"))
         try await settleMasterKeys()
+        try await endVacancy()
         try await tick.tick()
         if let failure = await installation.ring.proveToken() { throw StartError.token(failure) }
         // A version that has begun to mint before the others knew of this node.
@@ -78,6 +84,19 @@ package struct Node: Service {
         guard await installation.ring.canSign() else { throw StartError.cannotSign }
         try await installation.feed.key.found()
         try await installation.revocations.keep(installation.settings.keyKeeping)
+    }
+
+    /// Before a node that nobody could sign with answers. Where it makes keys counts from here on, not from its first
+    /// answer: it may be the one with which an installation leaves a token that is gone.
+    private func endVacancy() async throws {
+        guard try await installation.signingKeys.nobodySigns() else { return }
+        try await installation.revocations.keep(installation.settings.keyKeeping)
+        do {
+            try await installation.signingKeys.endVacancy(origin: Origin(actor: "node"))
+        } catch {
+            guard let error = error as? any LoggableError, !(error is PostgresError) else { throw error }
+            throw StartError.noSigner(why: error.loggable)
+        }
     }
 
     private func settleMasterKeys() async throws {

@@ -33,7 +33,7 @@ package struct SoftToken: Sendable {
     /// once.
     package enum Label: String, CaseIterable, Sendable {
         case signing, lost, pin, destroyed, missing, node, rotated, unreachable, hangs, left, restored, unfit, started
-        case wrongPIN, movingIn, lists, unplugged, absent
+        case wrongPIN, movingIn, lists, unplugged, stolen, stuck, blinks, absent
     }
 
     private static let home = FileManager.default.temporaryDirectory.appending(

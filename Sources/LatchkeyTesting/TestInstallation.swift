@@ -218,11 +218,15 @@ package struct TestInstallation: Sendable {
                 """
             ),
             (
-                "each key begins when the one before it ends",
+                "each key begins when the one before it ends, unless that was compromised with none to follow",
                 """
                 SELECT NOT EXISTS (
                     SELECT FROM signing_keys r WHERE r.retires_at IS NOT NULL AND NOT EXISTS (
-                        SELECT FROM signing_keys a WHERE a.activates_at = r.retires_at)) AS holds
+                        SELECT FROM signing_keys a WHERE a.activates_at = r.retires_at)
+                    AND NOT (r.compromised_at = r.retires_at AND EXISTS (
+                        SELECT FROM audit_events e
+                        WHERE e.action = 'key.compromised' AND e.target = 'key:' || r.kid
+                          AND e.detail::jsonb ->> 'next' IS NULL))) AS holds
                 """
             ),
         ]

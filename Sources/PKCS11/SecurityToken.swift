@@ -13,14 +13,20 @@ package final class SecurityToken: Sendable {
     private let sessions: TokenSessions
     /// Of a signature: a token that is full makes no keys, and signs.
     private let lastFailure = Mutex<SecurityTokenError?>(nil)
-    /// Keys that were not there when they were last asked to sign, and when the module was begun anew for their sake.
-    private let missing = Mutex<[[UInt8]: ContinuousClock.Instant]>([:])
-    private static let searchInterval: Duration = .seconds(60)
+    /// Keys that were not there when they were last asked to sign, and the beginning of the module in which that was found,
+    /// or in which they were last looked for again.
+    private let missing = Mutex<[[UInt8]: Int]>([:])
+    /// Seconds.
+    private static let searchInterval = 60
     /// When each signature under way was begun. (Keys are made in up to a minute.)
     private let underWay = Mutex<[UInt64: ContinuousClock.Instant]>([:])
+    /// By when each making or destroying of a key under way should have ended.
+    private let changes = Mutex<[UInt64: ContinuousClock.Instant]>([:])
     private let calls = Atomic<UInt64>(0)
     /// A token that has not signed by then does not answer.
     private static let patience: Duration = .seconds(2)
+    /// A token that has not made a key by then never will.
+    package static let longestGeneration: Duration = .seconds(120)
 
     /// - Parameters:
     ///   - module: the path of the vendor's PKCS #11 library.
@@ -44,6 +50,13 @@ package final class SecurityToken: Sendable {
         return underWay.withLock { $0.values.contains { $0 < limit } }
     }
 
+    /// Whether a key has been in the making, or being destroyed, for longer than a token takes for that: nothing more of the
+    /// kind is asked of it, since each call would keep a thread and a session. It may sign all the same.
+    package var isStuck: Bool {
+        let now = ContinuousClock.now
+        return changes.withLock { $0.values.contains { $0 < now } }
+    }
+
     /// What a token can sign by. Ed25519 is not among it: PKCS #11 2.40 has none, and tokens that do differ.
     package static let algorithms: [SignatureAlgorithm] = [.rs256, .ps256, .es256]
 
@@ -54,14 +67,19 @@ package final class SecurityToken: Sendable {
 
     /// Makes a key pair in the token: sensitive, not extractable. RSA of 2,048 bits takes a token up to a minute.
     ///
-    /// - Parameter id: the CKA_ID to find it by, from its public half. It is set before this returns.
+    /// - Parameters:
+    ///   - limit: what it takes at the most; behind that the token counts as stuck.
+    ///   - id: the CKA_ID to find it by, from its public half. It is set before this returns.
     package func generate(
-        _ algorithm: SignatureAlgorithm, id: (PublicKey) -> [UInt8]
+        _ algorithm: SignatureAlgorithm, within limit: Duration = SecurityToken.longestGeneration,
+        id: (PublicKey) -> [UInt8]
     ) throws(SecurityTokenError) -> PrivateKey {
         guard Self.algorithms.contains(algorithm) else { throw .unsupported(algorithm.rawValue) }
         // What finds a pair again that was made before the token was lost: by then its handle may be another object's.
         let birthName = SecureRandom.bytes(32)
         var names: [[UInt8]] = []
+        let call = beginChange(within: limit)
+        defer { endChange(call) }
         return try perform(.changing) { session throws(SecurityTokenError) in
             for name in names { _ = try session.destroy(id: name) }
             names = [birthName]
@@ -84,12 +102,22 @@ package final class SecurityToken: Sendable {
 
     /// Destroys the key pair, for good. None is no error.
     package func destroy(id: [UInt8]) throws(SecurityTokenError) {
+        let call = beginChange(within: Self.patience)
+        defer { endChange(call) }
         let count = try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
         guard count == 0 else { return }
         // One that went away may seem to be there, and empty, until the module begins anew.
         try TokenModule.load(path).restart()
         _ = try perform(.changing) { session throws(SecurityTokenError) in try session.destroy(id: id) }
     }
+
+    private func beginChange(within limit: Duration) -> UInt64 {
+        let call = calls.add(1, ordering: .relaxed).newValue
+        changes.withLock { $0[call] = .now + limit }
+        return call
+    }
+
+    private func endChange(_ call: UInt64) { changes.withLock { _ = $0.removeValue(forKey: call) } }
 
     func sign(
         _ message: [UInt8], by algorithm: SignatureAlgorithm, id: [UInt8]
@@ -123,15 +151,17 @@ package final class SecurityToken: Sendable {
     }
 
     /// A token that was exchanged or came back shows its objects to a module that begins anew, to whoever comes next. Now
-    /// and then only: it takes every other key's session with it.
+    /// and then only: it takes every other key's session with it. What counts is the beginning that happened, not the one
+    /// that was asked for: a token that blinks twice is not away for as long.
     private func search(for id: [UInt8]) throws(SecurityTokenError) {
+        let module = try TokenModule.load(path)
+        let (generation, age) = module.beginning
         let isDue = missing.withLock { missing in
-            let now = ContinuousClock.now
-            if let last = missing[id], now - last < Self.searchInterval { return false }
-            missing[id] = now
-            return true
+            let isNews = missing[id].map { $0 < generation && age >= Self.searchInterval } ?? true
+            if isNews { missing[id] = generation }
+            return missing[id] == generation
         }
-        if isDue { try TokenModule.load(path).restartSoon() }
+        if isDue { module.restartSoon() }
     }
 
     private static func publicKey(

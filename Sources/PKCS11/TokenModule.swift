@@ -15,6 +15,8 @@ final class TokenModule: @unchecked Sendable {
     private let restartIsComing = Mutex<ContinuousClock.Instant?>(nil)
     /// For so long signatures that would fail again let whoever waits have the module: the lock prefers those who share.
     private static let giveWay: Duration = .seconds(1)
+    /// Seconds between one beginning and the next.
+    private static let shortestAge = 2
 
     init(_ functions: lk_module) {
         self.functions = functions
@@ -42,7 +44,10 @@ final class TokenModule: @unchecked Sendable {
     }
 
     /// How often it was restarted: a session of an earlier beginning is void, and its handle may be another's by now.
-    var generation: Int { restarts.withLock { $0.count } }
+    var generation: Int { beginning.generation }
+
+    /// The same, and how many seconds ago that was.
+    var beginning: (generation: Int, age: Int) { restarts.withLock { ($0.count, Self.now() - $0.at) } }
 
     /// Runs `body` while nobody restarts the module.
     func sharing<R>(_ body: () throws(SecurityTokenError) -> R) throws(SecurityTokenError) -> R {
@@ -59,7 +64,7 @@ final class TokenModule: @unchecked Sendable {
         // The lock may have been waited for while a key was made.
         let now = Self.now()
         let isDue = restarts.withLock { last in
-            guard now - last.at >= 2 else { return false }
+            guard now - last.at >= Self.shortestAge else { return false }
             last = (last.count + 1, now)
             return true
         }
@@ -69,7 +74,8 @@ final class TokenModule: @unchecked Sendable {
     }
 
     /// The same on a thread of its own, for a signature: nobody who signs waits until a key is made, or for ever behind a
-    /// call that hangs. One thread at most waits so, however many signatures ask for it.
+    /// call that hangs. One thread at most waits so, however many signatures ask for it. It waits the two seconds out too,
+    /// unless somebody else begins the module anew meanwhile.
     func restartSoon() {
         let isFirst = restartIsComing.withLock { since in
             guard since == nil else { return false }
@@ -77,8 +83,16 @@ final class TokenModule: @unchecked Sendable {
             return true
         }
         guard isFirst else { return }
+        let known = generation
         Thread { [self] in
-            restart()
+            while generation == known {
+                guard beginning.age >= Self.shortestAge else {
+                    Thread.sleep(forTimeInterval: 0.1)
+                    continue
+                }
+                restartIsComing.withLock { $0 = .now }
+                restart()
+            }
             restartIsComing.withLock { $0 = nil }
         }.start()
     }

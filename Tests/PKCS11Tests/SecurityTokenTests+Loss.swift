@@ -87,6 +87,50 @@ extension SecurityTokens {
         }
     }
 
+    /// It blinks again within the two seconds in which the module does not begin anew.
+    @Test func `A token that blinks twice is back within seconds`() async throws {
+        let soft = try await SoftToken.named(.blinks)
+        let module = try TokenModule.load(SoftToken.module ?? "")
+        let key = try await onThread {
+            let key = try soft.opened().generate(.es256, id: Self.id)
+            #expect(key.isWhole)
+            return key
+        }
+        for _ in 0..<2 {
+            try await onThread {
+                // As where it has just come back.
+                module.restart()
+                #expect(key.isWhole)
+                try soft.hide()
+                #expect(throws: CryptoError.unreachable) { try key.sign([1]) }
+                #expect(throws: CryptoError.unreachable) { try key.sign([1]) }
+                try soft.show()
+            }
+            #expect(try await becomesTrue(within: .seconds(20)) { try await onThread { key.isWhole } })
+        }
+    }
+
+    @Test func `A key that is being made for too long keeps no other call of that kind, and the token signs on`()
+        async throws
+    {
+        let token = try await SoftToken.named(.signing).opened()
+        let key = try await onThread { try token.generate(.es256, id: Self.id) }
+        #expect(!token.isStuck)
+        let made = DispatchSemaphore(value: 0)
+        async let making: Void = onThread {
+            _ = try token.generate(.es256, within: .milliseconds(50)) { publicKey in
+                made.wait()
+                return Self.id(publicKey)
+            }
+        }
+        #expect(await becomesTrue { token.isStuck })
+        #expect(try await onThread { key.isWhole })
+        #expect(token.failure == nil)
+        made.signal()
+        try await making
+        #expect(!token.isStuck)
+    }
+
     @Test func `A pair that was made before the token was lost does not stay in it`() async throws {
         let soft = try await SoftToken.named(.lost)
         try await onThread {

@@ -53,7 +53,9 @@ package struct KeyCompromiseAdministration: Sendable {
         let answer = JSONObject([
             ("kid", .string(outcome.kid)), ("state", .string(SigningKeyState.compromised.rawValue)),
             ("compromised_at", .instant(outcome.since)), ("already_compromised", .bool(outcome.novelty == .already)),
-            ("signs_next", outcome.takeover?.json),
+            ("signs_next", outcome.signsNext), ("nobody_signs", outcome.leavesNobody ? true : nil),
+            ("why", outcome.unmade.map { .string($0) }),
+            ("warnings", outcome.warnings.isEmpty ? nil : .array(outcome.warnings.map { .string($0) })),
         ])
         return (.object(answer), outcome.position)
     }
@@ -72,14 +74,47 @@ extension JSONValue {
     }
 }
 
+extension KeyCompromises.Outcome {
+    fileprivate var signsNext: JSONValue? {
+        guard let takeover else { return nil }
+        let (opens, why): (JSONValue?, JSONValue?) =
+            switch opening {
+            case .opens: (true, nil)
+            case .fails(let why): (false, .string(why))
+            case .unknown, nil: (nil, nil)
+            }
+        return .object(JSONObject(takeover.members + [("opens", opens), ("why", why)]))
+    }
+
+    /// What is to be done now, in sentences.
+    fileprivate var warnings: [String] {
+        if leavesNobody {
+            return [
+                """
+                No key of its algorithm is left to sign, and none could be made here. The first one that a node makes signs at \
+                once, known to no verifier yet. Mend what keeps it from being made; or, where a PKCS #11 token is gone for \
+                good, restart a node with settings of another one or of none.
+                """
+            ]
+        }
+        guard let takeover, case .fails = opening else { return [] }
+        return [
+            """
+            \(takeover.kid) does not open here: nobody signs unless it opens on another node. Mend what keeps it closed; or \
+            declare it compromised too, and the next one follows.
+            """
+        ]
+    }
+}
+
 extension KeyCompromise.Takeover {
-    fileprivate var json: JSONValue {
+    fileprivate var members: [(String, JSONValue?)] {
         var members: [(String, JSONValue?)] = [("kid", .string(kid)), ("activates_at", .instant(at))]
         switch standing {
         case .ripe: members.append(("ripe", true))
         case .unripe(let ripeAt): members += [("ripe", false), ("ripe_at", ripeAt.map { .instant($0) })]
         }
-        return .object(JSONObject(members))
+        return members
     }
 }
 
@@ -102,7 +137,8 @@ extension KeyCompromises.Foresight {
             JSONObject([
                 ("kid", .string(key.kid)), ("state", .string(key.state(at: now).rawValue)),
                 ("already_compromised", .bool(key.compromisedAt != nil)),
-                ("compromised_at", key.compromisedAt.map { .instant($0) }), ("signs_next", takeover?.json),
+                ("compromised_at", key.compromisedAt.map { .instant($0) }),
+                ("signs_next", takeover.map { .object(JSONObject($0.members)) }),
                 ("sessions", .integer(census.alive)), ("tokens_alive", .integer(census.issued)),
                 ("counted", .string(census.isExact ? "whole" : "sample")), ("nodes_know_within", .integer(nodesKnow)),
                 ("jwks_caches_know_within", .integer(cachesKnow)),
@@ -117,7 +153,8 @@ extension KeyCompromises.Foresight {
             return ["It has been compromised since \(RFC3339.text(microseconds: since.microseconds)): nothing changes."]
         }
         let passedOver = unfit.map { "The standby \($0) does not open here and is passed over." }
-        return [whoSigns] + passedOver + [
+        let untold = isUntold ? ["Whether it opens cannot be told here: LATCHKEY_PKCS11_MODULE is not set."] : []
+        return [whoSigns] + untold + passedOver + [
             """
             Every node refuses its tokens within \(nodesKnow) s, and so does a verifier that follows the revocation list. \
             One that knows the JWKS alone accepts what it signs for \(cachesKnow) s, or \(lastCacheKnows) s if a node is \
@@ -135,7 +172,7 @@ extension KeyCompromises.Foresight {
         case .noSuccessor:
             return """
                 It signs, and no other key that opens here is there: one is made first, which no verifier knows. Where none \
-                can be made a standby that does not open takes over, and nobody signs.
+                can be made a standby that does not open takes over, or nobody does, and nobody signs.
                 """
         case .compromise, .already, .unknownKey: break
         }

@@ -23,7 +23,7 @@ enum KeyChange: Sendable {
             }
             self = .publish(born.remove(at: index))
         case .stamp(let kid): self = .stamp(kid, at: now)
-        case .activate(let kid, let at): self = .activate(kid, at: at)
+        case .activate(let kid, let at, _): self = .activate(kid, at: at)
         case .rotate(let from, let to, let at): self = .rotate(from: from, to: to, at: at)
         case .retire(let kid, let at): self = .retire(kid, at: at)
         case .part(let kid, let at): self = .part(kid, leavesAt: at)

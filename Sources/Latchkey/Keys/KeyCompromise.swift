@@ -17,8 +17,18 @@ package enum KeyCompromise {
         /// nil: it never signed and never will.
         package let activatesAt: Instant?
         package let retiresAt: Instant?
-        /// nil: it would never have signed again, and so nothing changes about who signs.
+        /// nil: it would never have signed again, and so nothing changes about who signs; or nobody is left to.
         package let takeover: Takeover?
+        /// It signed, or was about to, and nobody follows it.
+        package var leavesNobody = false
+    }
+
+    /// What becomes of a key that signs where no other one of its algorithm is there.
+    package enum Vacancy: Sendable {
+        /// It stays until one is made.
+        case refused
+        /// It goes, and nobody signs: whoever has the leaked key is worse.
+        case accepted
     }
 
     package enum Decision: Sendable, Equatable {
@@ -30,16 +40,21 @@ package enum KeyCompromise {
     }
 
     package static func decide(
-        _ keys: [SigningKey], kid: String, policy: KeyPolicy, clock: ClockReading
+        _ keys: [SigningKey], kid: String, policy: KeyPolicy, clock: ClockReading, vacancy: Vacancy = .refused
     ) -> Decision {
         guard let key = keys.first(where: { $0.kid.isSameText(as: kid) }) else { return .unknownKey }
         if let since = key.compromisedAt { return .already(since: since) }
+        let hasSigned = key.activatesAt.map { $0 <= clock.now } ?? false
         switch KeySchedule.succession(keys, of: key.kid, policy: policy, clock: clock) {
         case .unneeded:
             return .compromise(Change(activatesAt: key.activatesAt, retiresAt: key.retiresAt, takeover: nil))
-        case .nobody: return .noSuccessor
+        case .nobody:
+            guard vacancy == .accepted else { return .noSuccessor }
+            return .compromise(
+                Change(
+                    activatesAt: hasSigned ? key.activatesAt : nil, retiresAt: hasSigned ? clock.now : nil,
+                    takeover: nil, leavesNobody: true))
         case .takenOver(let next, let at, let standing):
-            let hasSigned = key.activatesAt.map { $0 <= clock.now } ?? false
             return .compromise(
                 Change(
                     activatesAt: hasSigned ? key.activatesAt : nil, retiresAt: hasSigned ? at : nil,

@@ -1,4 +1,5 @@
 import JOSE
+package import Logging
 package import Postgres
 
 /// The day a signing key leaks. In one transaction under the ring's lock: the key is compromised and leaves the JWKS, a
@@ -9,11 +10,19 @@ package struct KeyCompromises: Sendable {
     private let signingKeys: SigningKeys
     private let ring: KeyRing
     private let revocations: RevocationList
+    private let logger: Logger
+    private let patience: Duration
 
-    package init(_ signingKeys: SigningKeys, ring: KeyRing, revocations: RevocationList) {
+    /// - Parameter patience: how long a key is waited for that shall follow a leaked one, which is still good meanwhile.
+    package init(
+        _ signingKeys: SigningKeys, ring: KeyRing, revocations: RevocationList, logger: Logger,
+        patience: Duration = .seconds(10)
+    ) {
+        self.patience = patience
         self.signingKeys = signingKeys
         self.ring = ring
         self.revocations = revocations
+        self.logger = logger
     }
 
     /// What `compromise` would decide now, and what its consequences are counted from.
@@ -22,6 +31,8 @@ package struct KeyCompromises: Sendable {
         package let decision: KeyCompromise.Decision
         /// Standbys that do not open here, and are passed over.
         package let unfit: [String]
+        /// Who takes over is in a token of which this process knows nothing.
+        package let isUntold: Bool
         /// The widest that a node serves by.
         package let policy: KeyPolicy
         package let now: Instant
@@ -36,22 +47,37 @@ package struct KeyCompromises: Sendable {
             throw Rejection.notFound(what: "signing key")
         }
         let unfit = await signingKeys.unfitStandbys(of: reading.keys)
+        let decision = decide(kid, reading, without: unfit)
+        let isUntold = reading.keys.contains { other in
+            guard case .compromise(let change) = decision, let next = change.takeover?.kid else { return false }
+            return other.kid.isSameText(as: next) && !signingKeys.canTell(other)
+        }
         return Foresight(
-            key: key, decision: decide(kid, reading, without: unfit), unfit: unfit.filter { !$0.isSameText(as: kid) },
+            key: key, decision: decision, unfit: unfit.filter { !$0.isSameText(as: kid) }, isUntold: isUntold,
             policy: signingKeys.policy(for: reading), now: reading.clock.now,
             lead: reading.clock.now - reading.rawNow)
     }
 
     /// - Parameter unfit: standbys that do not open.
-    private func decide(_ kid: String, _ reading: RingReading, without unfit: [String]) -> KeyCompromise.Decision {
+    private func decide(
+        _ kid: String, _ reading: RingReading, without unfit: [String], vacancy: KeyCompromise.Vacancy = .refused
+    ) -> KeyCompromise.Decision {
         let others = unfit.filter { !$0.isSameText(as: kid) }
         return KeyCompromise.decide(
             reading.keys.filter { key in !others.contains { $0.isSameText(as: key.kid) } }, kid: kid,
-            policy: signingKeys.policy(for: reading), clock: reading.clock)
+            policy: signingKeys.policy(for: reading), clock: reading.clock, vacancy: vacancy)
     }
 
     package struct Outcome: Sendable {
         package enum Novelty: Sendable { case new, already }
+
+        /// Whether the private half of who takes over is there. A reason holds no secret.
+        package enum Opening: Sendable, Equatable {
+            case opens
+            case fails(why: String)
+            /// A command's shell may know nothing of the nodes' token.
+            case unknown
+        }
 
         package let kid: String
         package let novelty: Novelty
@@ -59,6 +85,12 @@ package struct KeyCompromises: Sendable {
         package let takeover: KeyCompromise.Takeover?
         /// Where the list holds the `kid`.
         package let position: FeedPosition
+        /// It signed, and nobody follows it.
+        package var leavesNobody = false
+        /// Of who takes over; nil where nobody does.
+        package var opening: Opening?
+        /// Why no key could be made to follow it; nil: one was, or none was needed.
+        package var unmade: String?
     }
 
     /// Whatever is due by the schedule beside the new standby is nobody's command.
@@ -72,9 +104,48 @@ package struct KeyCompromises: Sendable {
             throw SigningKeyError.noSigner
         }
         await follow()
-        // The tokens are refused already: a failure here is mended by the worker of any node.
-        _ = try? await signingKeys.carryOutDue(origin: Self.schedule)
-        return outcome
+        // The tokens are refused already: a failure here is mended by the worker of any node. Nor does whoever asks wait for
+        // a token that made no key just now.
+        if outcome.unmade == nil { _ = try? await signingKeys.carryOutDue(origin: Self.schedule) }
+        let told = await tellingOpening(outcome)
+        log(told)
+        return told
+    }
+
+    /// Looked at behind the act, which waits for no token.
+    private func tellingOpening(_ outcome: Outcome) async -> Outcome {
+        guard let next = outcome.takeover?.kid else { return outcome }
+        var told = outcome
+        do {
+            let keys = try await signingKeys.read().keys
+            guard let key = keys.first(where: { $0.kid.isSameText(as: next) }), signingKeys.canTell(key) else {
+                told.opening = .unknown
+                return told
+            }
+            try await signingKeys.prove(key, among: keys)
+            told.opening = .opens
+        } catch {
+            told.opening = error is PostgresError ? .unknown : .fails(why: Self.text(error))
+        }
+        return told
+    }
+
+    private func log(_ outcome: Outcome) {
+        var metadata: Logger.Metadata = ["kid": "\(outcome.kid)"]
+        if let unmade = outcome.unmade { metadata["error"] = "\(unmade)" }
+        if let next = outcome.takeover?.kid, case .fails(let why) = outcome.opening {
+            metadata["next"] = "\(next)"
+            metadata["next_error"] = "\(why)"
+            logger.error(
+                "a key was declared compromised, and the one that follows it does not open", metadata: metadata)
+        } else if outcome.leavesNobody {
+            logger.error("a key was declared compromised, and none follows it", metadata: metadata)
+        }
+    }
+
+    /// Of what does not say that its text is safe to print only the kind is told.
+    private static func text(_ error: any Error) -> String {
+        (error as? any LoggableError)?.loggable ?? "\(type(of: error))"
     }
 
     private func declareWithSuccessor(_ kid: String, reason: String, origin: Origin) async throws -> Outcome? {
@@ -86,11 +157,14 @@ package struct KeyCompromises: Sendable {
         guard let key = reading.keys.first(where: { $0.kid.isSameText(as: kid) }) else { return nil }
         let successor: NewSigningKey
         do {
-            successor = try await signingKeys.generate(key.algorithm, for: reading)
+            successor = try await signingKeys.generate(key.algorithm, for: reading, within: patience)
         } catch {
-            // A standby that does not open takes over all the same: nobody signs then, unless it opens elsewhere, which is
-            // better than whoever has the leaked key.
-            guard let outcome = try await declare(kid, without: [], reason: reason, origin: origin) else { throw error }
+            // Whoever hung up asks again.
+            if error is CancellationError { throw error }
+            // A standby that does not open takes over all the same, or nobody: nobody signs then, unless it opens elsewhere,
+            // which is better than whoever has the leaked key.
+            var outcome = try await declare(kid, without: [], vacancy: .accepted, reason: reason, origin: origin)
+            outcome?.unmade = Self.text(error)
             return outcome
         }
         return try await signingKeys.tidying([successor]) {
@@ -106,11 +180,12 @@ package struct KeyCompromises: Sendable {
     ///   - unfit: standbys that are passed over.
     ///   - successor: made for this, and put among the keys where no other one follows.
     private func declare(
-        _ kid: String, without unfit: [String], or successor: NewSigningKey? = nil, reason: String, origin: Origin
+        _ kid: String, without unfit: [String], or successor: NewSigningKey? = nil,
+        vacancy: KeyCompromise.Vacancy = .refused, reason: String, origin: Origin
     ) async throws -> Outcome? {
         let (outcome, entry) = try await signingKeys.underLock { transaction, reading -> (Outcome?, KeyEntry?) in
             var (reading, events) = (reading, [Query]())
-            var decision = decide(kid, reading, without: unfit)
+            var decision = decide(kid, reading, without: unfit, vacancy: vacancy)
             if case .noSuccessor = decision, let successor {
                 events = [Event.keyMoved(kid: successor.kid, .published).row(origin)]
                 try await SigningKeys.insert([successor], founding: false, in: transaction)
@@ -135,7 +210,7 @@ package struct KeyCompromises: Sendable {
                 )[events.count + 1].one()
                 let outcome = Outcome(
                     kid: kid, novelty: .new, since: reading.clock.now, takeover: change.takeover,
-                    position: try FeedPosition(row))
+                    position: try FeedPosition(row), leavesNobody: change.leavesNobody)
                 return (outcome, try KeyEntry(row))
             }
         }

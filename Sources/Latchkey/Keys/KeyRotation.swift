@@ -44,7 +44,15 @@ package struct KeyRotation: Service {
     private func carryOut() async -> Bool {
         do {
             let steps = try await keys.carryOutDue(origin: Origin(actor: "node"))
-            for step in steps { logger.info("a signing key moved on", metadata: ["step": "\(step)"]) }
+            for step in steps {
+                if case .activate(_, _, .unripe) = step {
+                    logger.warning(
+                        "a signing key signs before every verifier knows it: nobody signed",
+                        metadata: ["step": "\(step)"])
+                } else {
+                    logger.info("a signing key moved on", metadata: ["step": "\(step)"])
+                }
+            }
             return true
         } catch {
             if Task.isCancelled { return true }

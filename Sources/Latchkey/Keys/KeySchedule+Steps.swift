@@ -10,8 +10,8 @@ extension KeySchedule {
         case publish(SignatureAlgorithm)
         /// The key is read committed: its lead begins now.
         case stamp(String)
-        /// The first key of an algorithm that came into use has ripened.
-        case activate(String, at: Instant)
+        /// The first key of an algorithm that came into use has ripened; or nobody signs, and none of it has.
+        case activate(String, at: Instant, Standing = .ripe)
         case rotate(from: String, to: String, at: Instant)
         /// Its algorithm is in nobody's use any more, and those in use sign.
         case retire(String, at: Instant)
@@ -69,6 +69,13 @@ extension KeySchedule {
         var steps: [Step] = []
         let line = line(keys, algorithm, policy)
         let last = lastSigner(keys, algorithm)
+        if last == nil, nobodySigns(keys, at: clock.now) {
+            // The last key went on the day it leaked, with none to follow it: the first one that is read committed signs at
+            // once, ripe or not. It is made alone, since a token may take a minute for each.
+            guard let next = line.first else { return [.publish(algorithm)] }
+            guard let ripeAt = next.ripeAt(lead: policy.publishLead) else { return [] }
+            return [.activate(next.kid, at: clock.now, ripeAt <= clock.settled ? .ripe : .unripe(ripeAt: ripeAt))]
+        }
         // The first one of an algorithm stands behind nobody.
         var missing = standbys + (last == nil ? 1 : 0) - line.count
         if let next = line.first, next.ripeAt(lead: policy.publishLead).map({ $0 <= clock.settled }) ?? false {

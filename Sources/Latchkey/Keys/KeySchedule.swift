@@ -43,6 +43,12 @@ package enum KeySchedule {
             .min { order($0.activatesAt, $1.activatesAt) }
     }
 
+    /// No token can be signed, by whatever algorithm: only declaring the last key compromised where none can be made in its
+    /// place leads there.
+    static func nobodySigns(_ keys: [SigningKey], at instant: Instant) -> Bool {
+        SignatureAlgorithm.allCases.allSatisfy { signer(keys, at: instant, algorithm: $0) == nil }
+    }
+
     /// Of one algorithm: the key that signs and has no successor yet, though it may be about to begin.
     static func lastSigner(_ keys: [SigningKey], _ algorithm: SignatureAlgorithm) -> SigningKey? {
         keys.first { $0.algorithm == algorithm && $0.isLastSigner }

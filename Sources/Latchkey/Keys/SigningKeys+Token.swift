@@ -16,9 +16,12 @@ extension SigningKeys {
         }
     }
 
-    /// Where the private halves of new keys are kept.
+    /// Where the private halves of new keys are kept. A command goes by the nodes, and a node without a token by the one that
+    /// started last: while an installation moves into a token, those left behind make no key outside of it.
     func holder(for ring: RingReading) -> KeyHolder {
-        if role == .command, let keeping = ring.keeping, let holder = KeyHolder(rawValue: keeping.holder) {
+        if role == .command || token == nil, let keeping = ring.keeping,
+            let holder = KeyHolder(rawValue: keeping.holder)
+        {
             return holder
         }
         return token == nil ? .database : .token
@@ -31,9 +34,12 @@ extension SigningKeys {
         guard holder(for: ring) == .token else { return nil }
         guard let token else { throw .tokenUnset }
         // Making a key may take it a minute: a hanging one would take that from whoever waits.
-        guard token.failure != .doesNotAnswer else { throw .tokenSilent }
+        guard token.failure != .doesNotAnswer, !token.isStuck else { throw .tokenSilent }
         return token
     }
+
+    /// Whether it can be told here if the private half is there: a command's shell may know nothing of the nodes' token.
+    func canTell(_ key: SigningKey) -> Bool { role == .node || key.holder == .database || token != nil }
 
     /// The standbys whose private half is not there or does not open, of those that may sign next.
     func unfitStandbys(of keys: [SigningKey]) async -> [String] {
@@ -46,7 +52,7 @@ extension SigningKeys {
 
     private func unfit(of standbys: [SigningKey], among keys: [SigningKey]) async -> [SigningKey] {
         var unfit: [SigningKey] = []
-        for key in standbys {
+        for key in standbys where canTell(key) {
             do { try await prove(key, among: keys) } catch { unfit.append(key) }
         }
         return unfit
@@ -86,7 +92,7 @@ extension SigningKeys {
         for key in keys where key.isLeftInToken || (key.holder == .token && wiped.contains(key.kid)) {
             do {
                 // One that hangs would keep a thread for each round.
-                guard token.failure != .doesNotAnswer else { throw SigningKeyError.tokenSilent }
+                guard token.failure != .doesNotAnswer, !token.isStuck else { throw SigningKeyError.tokenSilent }
                 try await onOwnThread(within: SecurityToken.longest) { try token.destroy(kid: key.kid) }
             } catch {
                 failure = .notDestroyed(kid: key.kid)

@@ -121,11 +121,14 @@ package struct SigningKeys: Sendable {
         return isFit ? unfit : []
     }
 
-    func generate(_ algorithm: SignatureAlgorithm, for ring: RingReading) async throws -> NewSigningKey {
+    /// - Parameter limit: how long it is waited for; what is made later is destroyed.
+    func generate(
+        _ algorithm: SignatureAlgorithm, for ring: RingReading, within limit: Duration = SecurityToken.longestGeneration
+    ) async throws -> NewSigningKey {
         let token = try maker(for: ring)
         let masterKeys = try await newestMasterKeys()
         return try await onOwnThread(
-            within: .seconds(120),
+            within: limit,
             // A token has little room, and nobody else would ever destroy it there.
             unheard: { key in try? token?.destroy(kid: key.kid) }
         ) {
@@ -215,10 +218,12 @@ package struct SigningKeys: Sendable {
         let isFit = ring.keys.contains { key in
             key.isStandby && key.publishedAt != nil && !unfit.contains { $0.isSameText(as: key.kid) }
         }
+        let isBlind = ring.keys.contains { $0.isStandby && !canTell($0) }
         @Sendable func decide(_ ring: RingReading) -> [KeySchedule.Step] {
             let all = due(ring, ring.keys)
-            // Where none opens it is this node that lacks something: others rotate.
-            guard isFit || unfit.isEmpty else { return all.filter { !$0.takesStandby } }
+            // Where none opens it is this node that lacks something: others rotate. Where nobody signs none does.
+            let isOurs = isFit || unfit.isEmpty || KeySchedule.nobodySigns(ring.keys, at: ring.clock.now)
+            guard isOurs, !isBlind else { return all.filter { !$0.takesStandby } }
             // Those of an algorithm that goes out of use leave as they are.
             let leaving = all.filter { step in
                 if case .remove(let kid, _) = step { unfit.contains { $0.isSameText(as: kid) } } else { false }

@@ -112,6 +112,85 @@ import Testing
                 }
                 #expect(try await keys.all().keys.count == 2)
             }
+            try await makeKeys(it, in: .database)
+        }
+    }
+
+    /// The private halves of so many standbys are in a token from now on.
+    private func moveStandbys(_ it: TestInstallation, _ count: Int64) async throws {
+        try await it.database.query(
+            """
+            UPDATE signing_keys SET sealed = NULL, held_by = 'token'
+            WHERE kid IN (SELECT kid FROM signing_keys WHERE activates_at IS NULL ORDER BY kid LIMIT \(count))
+            """)
+    }
+
+    private func makeKeys(_ it: TestInstallation, in holder: KeyHolder) async throws {
+        try await it.database.query("UPDATE installation SET keys_held_by = \(holder.rawValue)")
+    }
+
+    @Test func `are no false alarm of a token that the shell knows nothing of`() async throws {
+        try await still { it in
+            try await moveStandbys(it, 2)
+            try await makeKeys(it, in: .token)
+            try await command(it, with: { _ in }) { shell in
+                let signer = try await KeyAdministration(shell.signingKeys, use: shell.keyUse).signer()
+                let foresight = try await shell.compromises.foresee(signer)
+                #expect(foresight.unfit == [] && foresight.isUntold)
+                guard case .compromise(let change) = foresight.decision else {
+                    Issue.record("\(foresight.decision)")
+                    return
+                }
+                #expect(change.takeover?.standing == .ripe)
+                let effects =
+                    try await KeyCompromiseAdministration(shell.compromises, sessions: shell.sessions)
+                    .foresee(signer).object?["effects"]?.strings ?? []
+                #expect(effects.contains { $0.contains("cannot be told here") })
+                #expect(!effects.contains { $0.contains("does not open") })
+                // What is about to sign is proved: by a shell that cannot, none is chosen.
+                try await makeKeys(it, in: .database)
+                try await it.database.query(
+                    """
+                    UPDATE signing_keys
+                    SET published_at = published_at - interval '99 days', activates_at = activates_at - interval '99 days'
+                    """)
+                let steps = try await shell.signingKeys.carryOutDue(origin: Self.origin)
+                #expect(steps.filter(\.takesStandby) == [])
+                #expect(try await KeyAdministration(shell.signingKeys, use: shell.keyUse).signer() == signer)
+                let outcome = try await shell.compromises.compromise(signer, reason: "why", origin: Self.origin)
+                #expect(outcome.takeover?.kid == change.takeover?.kid)
+                #expect(outcome.opening == .unknown && outcome.unmade == nil)
+            }
+        }
+    }
+
+    @Test func `are made as a node without the token makes them: it leaves new keys to those that have it`()
+        async throws
+    {
+        try await still { it in
+            try await moveStandbys(it, 1)
+            try await makeKeys(it, in: .token)
+            try await node(it) { behind in
+                let keys = behind.signingKeys
+                await #expect(throws: SigningKeyError.self) { try await keys.carryOutDue(origin: Self.origin) }
+                #expect(try await keys.all().keys.count == 3)
+                try await moveStandbys(it, 2)
+                let all = try await keys.all().keys
+                // It does not open here, and elsewhere it does: better than a key outside of the token.
+                let signer = try await KeyAdministration(keys, use: behind.keyUse).signer()
+                let outcome = try await behind.compromises.compromise(signer, reason: "why", origin: Self.origin)
+                #expect(outcome.takeover.map { next in all.contains { $0.kid == next.kid && $0.isStandby } } == true)
+                #expect(outcome.takeover?.standing == .ripe && !outcome.leavesNobody)
+                for why in [outcome.opening, .fails(why: outcome.unmade ?? "")] {
+                    guard case .fails(let why) = why else {
+                        Issue.record("\(String(describing: why))")
+                        continue
+                    }
+                    #expect(why.contains("LATCHKEY_PKCS11_MODULE"))
+                }
+                #expect(try await keys.all().keys.count == 3)
+            }
+            try await makeKeys(it, in: .database)
         }
     }
 

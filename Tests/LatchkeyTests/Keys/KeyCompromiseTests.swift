@@ -106,6 +106,35 @@ import Testing
 
     @Test(
         arguments: [
+            ("whoever signed", [signer], -5000, 0, nil, true),
+            (
+                "whoever was about to, and never does",
+                [
+                    DrawnKey(kid: "old", published: -9000, activates: -5000, retires: 2),
+                    DrawnKey(kid: "leaked", published: -8000, activates: 2),
+                ], nil, nil, nil, true
+            ),
+            ("not where a standby is left, be it unstamped", [signer, unstamped], -5000, 0, "unstamped", false),
+            ("not where it did not sign", [DrawnKey(kid: "leaked", published: -9)], nil, nil, nil, false),
+        ] as [(String, [DrawnKey], Int64?, Int64?, String?, Bool)])
+    func `Where nobody need follow it goes alone`(
+        _ what: String, drawn: [DrawnKey], activates: Int64?, retires: Int64?, next: String?, isAlone: Bool
+    ) throws {
+        let decision = KeyCompromise.decide(
+            try drawn.map { try $0.key() }, kid: "leaked", policy: Self.policy, clock: ClockReading(now: Self.now),
+            vacancy: .accepted)
+        guard case .compromise(let change) = decision else {
+            Issue.record("\(what): \(decision)")
+            return
+        }
+        #expect(change.activatesAt == activates.map { Self.now + $0 }, "\(what)")
+        #expect(change.retiresAt == retires.map { Self.now + $0 }, "\(what)")
+        #expect(change.takeover?.kid == next, "\(what)")
+        #expect(change.leavesNobody == isAlone, "\(what)")
+    }
+
+    @Test(
+        arguments: [
             ("nobody", DrawnKey(kid: "leaked", compromised: -7), true, .unknownKey),
             ("leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7), true, .notCompromised),
             ("leaked", DrawnKey(kid: "leaked", activates: -9, retires: -7, compromised: -7), false, .destroyed),

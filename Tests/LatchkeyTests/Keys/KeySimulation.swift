@@ -197,7 +197,7 @@ struct KeySimulation {
                 switch step {
                 case .publish(let algorithm): rows.append(KeyRow(kid: kid, algorithm: algorithm, created: now))
                 case .stamp(let kid): rows[try current.row(kid, in: rows)].published = now
-                case .activate(let kid, let at): rows[try current.row(kid, in: rows)].activates = at
+                case .activate(let kid, let at, _): rows[try current.row(kid, in: rows)].activates = at
                 case .rotate(let from, let to, let at):
                     rows[try current.row(from, in: rows)].retires = at
                     rows[try current.row(to, in: rows)].activates = at

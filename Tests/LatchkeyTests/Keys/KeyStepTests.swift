@@ -17,6 +17,7 @@ import Testing
         DrawnKey(kid: kid, published: published)
     }
     private static let two = [standby("a"), standby("b")]
+    private static let leaked = DrawnKey(kid: "x", published: -9000, activates: -9, retires: -5, compromised: -5)
 
     struct Case: Sendable, CustomTestStringConvertible {
         let testDescription: String
@@ -126,6 +127,34 @@ import Testing
                 DrawnKey(kid: "d", published: -9000, algorithm: .es256),
                 DrawnKey(kid: "e", published: -9000, algorithm: .es256),
             ], in: [.es256], [.retire("signer", at: soon), .remove("a", at: soon), .remove("b", at: soon)]),
+        Case("one key, alone, where the last one leaked and none followed it", [leaked], [.publish(.rs256)]),
+        Case("its stamp", [leaked, standby("a", nil)], [.stamp("a")]),
+        Case(
+            "that it signs at once when it is read committed, unripe, while the clock settles too",
+            [leaked, standby("a", -1)], settled: -9,
+            [.activate("a", at: DrawnKey.now, .unripe(ripeAt: DrawnKey.now + 3599))]),
+        Case(
+            "that a ripe one does, of several", [leaked, standby("b", -1), standby("a", -3600)],
+            [.activate("a", at: DrawnKey.now)]),
+        Case(
+            "two standbys behind it", [leaked, DrawnKey(kid: "a", published: -9, activates: 0)],
+            [.publish(.rs256), .publish(.rs256)]),
+        Case(
+            "that one signs at once though the leaked one was taken back",
+            [DrawnKey(kid: "x", published: -9, activates: -9, retires: -5, leaves: 9), standby("a", -1)],
+            [.activate("a", at: DrawnKey.now, .unripe(ripeAt: DrawnKey.now + 3599))]),
+        Case(
+            "that it stands its lead where another algorithm signs",
+            [leaked, standby("a", -1), DrawnKey(kid: "e", published: -9000, activates: -9, algorithm: .es256)]
+                + ["c", "d"].map { DrawnKey(kid: $0, published: -9, algorithm: .es256) },
+            in: [.rs256, .es256], [.publish(.rs256), .publish(.rs256)]),
+        Case(
+            "none beside the first one of an algorithm that is about to sign",
+            [
+                leaked, DrawnKey(kid: "e", published: -9000, activates: 2, algorithm: .es256),
+                DrawnKey(kid: "c", published: -9, algorithm: .es256),
+                DrawnKey(kid: "d", published: -9, algorithm: .es256),
+            ], in: [.es256], []),
         Case(
             "that what signs is kept where nobody says what is in use", [signer(), standby("a")], in: [],
             [.publish(.rs256)]),

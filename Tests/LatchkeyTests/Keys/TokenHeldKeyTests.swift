@@ -235,6 +235,40 @@ struct TokenHeldKeyTests {
         }
     }
 
+    @Test("is not asked for of a token that did not finish the last change, nor is another destroyed there")
+    func stuck() async throws {
+        let soft = try await SoftToken.named(.stuck)
+        try await TestInstallation.run(nodes: 0, settings: { $0.token = soft.settings() }) { it in
+            let installation = Installation(
+                it.settings, masterKeys: try it.settings.masterKeySource.load(), logger: MasterKeyScene.quiet)
+            defer { installation.close() }
+            try await Node(installation).prepare()
+            let keys = installation.signingKeys
+            let token = try #require(keys.token)
+            try soft.freeze()
+            // Nobody signs meanwhile: that it hangs is known by this alone.
+            async let destroyed: Void = onOwnThread(within: .seconds(60)) { try token.destroy(kid: "none") }
+            let isStuck = await becomesTrue { token.isStuck }
+            let (ring, failure) = (try await keys.read(), token.failure)
+            var refusals: [String] = []
+            do { _ = try keys.maker(for: ring) } catch { refusals.append("\(error)") }
+            try await it.database.query(
+                "UPDATE signing_keys SET left_in_token = true, held_by = 'database' WHERE activates_at IS NULL")
+            let begun = ContinuousClock.now
+            do { try await keys.destroyLeft(try await keys.all().keys) } catch { refusals.append("\(error)") }
+            let spent = ContinuousClock.now - begun
+            try await it.database.query(
+                "UPDATE signing_keys SET left_in_token = false, held_by = 'token' WHERE activates_at IS NULL")
+            try soft.thaw()
+            try await destroyed
+            #expect(isStuck && failure == nil)
+            #expect(refusals.count == 2)
+            #expect(refusals.first == SigningKeyError.tokenSilent.description)
+            #expect(spent < .seconds(2), "no call was made")
+            #expect(!token.isStuck)
+        }
+    }
+
     @Test("that was declared compromised by mistake is taken back")
     func restored() async throws {
         let soft = try await SoftToken.named(.restored)
@@ -261,7 +295,8 @@ struct TokenHeldKeyTests {
             #expect(await it.node.installation.ring.canSign())
             #expect(it.node.installation.ring.keys.count == 3)
             let rotation = try await KeyCompromises(
-                keys, ring: it.node.installation.ring, revocations: it.node.installation.revocations
+                keys, ring: it.node.installation.ring, revocations: it.node.installation.revocations,
+                logger: MasterKeyScene.quiet
             ).foresee(signer)
             guard case .compromise(let change) = rotation.decision else {
                 Issue.record("\(rotation.decision)")

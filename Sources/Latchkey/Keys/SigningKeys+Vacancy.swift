@@ -1,0 +1,28 @@
+package import Postgres
+
+/// Where nobody signs: the last key was declared compromised, and none could be made to follow it.
+extension SigningKeys {
+    package func nobodySigns() async throws(PostgresError) -> Bool {
+        let ring = try await read()
+        return KeySchedule.nobodySigns(ring.keys, at: ring.clock.now)
+    }
+
+    /// Makes a key that signs, in the steps of the schedule: it is published, read committed, and signs. Nodes that serve do
+    /// the same by their worker; one that starts could not wait for that.
+    ///
+    /// - Throws: why none can be made here, or why none of those that are there signs.
+    package func endVacancy(origin: Origin) async throws {
+        // Another node may be a step ahead.
+        for _ in 0..<Self.mostSteps {
+            guard try await nobodySigns() else { return }
+            try await carryOutDue(origin: origin)
+        }
+        guard try await nobodySigns() else { return }
+        let keys = try await read().keys
+        for key in keys where key.isStandby { try await prove(key, among: keys) }
+        throw SigningKeyError.noSigner
+    }
+
+    /// Three are needed.
+    private static let mostSteps = 10
+}
