@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help deps swift python run build test drill-keys torture bench bench-feed bench-micro lint format coverage \
-	clean
+.PHONY: help deps swift python run build test drill-keys torture bench bench-feed bench-faults bench-micro lint \
+	format coverage clean
 
 # Debian 12. First what the code and the tests use, then what the Swift toolchain itself links with and loads.
 PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libssl-dev pkg-config postgresql python3 \
@@ -109,6 +109,7 @@ test coverage: PACKAGES += nginx softhsm2 systemd
 
 # With how many tests at once: all of them starve each other of two cores, take as long, and miss their deadlines.
 SIMULATIONS := KeySimulationTests|RefreshSimulationTests
+FAULTS := FaultTests|DegradedModeTests|StandbyWaitTests
 
 # A part that fails does not keep the next from running: one run tells all that is wrong. Of thousands of lines those that
 # failed are said once more at the end, where one looks for them.
@@ -135,8 +136,11 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	$(run_tests)
 	echo 'test: running the tests of the libraries (a minute)'
 	run_tests 4 --skip '^Latchkey(CLI)?Tests'
-	echo 'test: running the tests of the server but for simulations (five minutes)'
-	run_tests 4 --filter '^LatchkeyTests' --skip '$(SIMULATIONS)'
+	echo 'test: running the tests of the server but for simulations and faults (five minutes)'
+	run_tests 4 --filter '^LatchkeyTests' --skip '$(SIMULATIONS)' --skip '$(FAULTS)'
+	# Apart, one at a time: each answer has two seconds, of which other tests would take their share.
+	echo 'test: running the tests of faults (three minutes)'
+	run_tests 1 --filter '$(FAULTS)'
 	# Apart: they keep every thread busy, and what waits for a database beside them waits too long.
 	echo 'test: running the simulations (a minute or two)'
 	run_tests 2 --filter '$(SIMULATIONS)'
@@ -144,7 +148,7 @@ test: swift python lint ## every test, against PostgreSQL clusters that the test
 	echo 'test: running the tests of the command (three minutes)'
 	run_tests 2 --filter '^LatchkeyCLITests' --skip TortureTests
 	# Apart: its clients and its nodes take all they get.
-	echo 'test: running half a minute of torture'
+	echo 'test: running a minute of torture'
 	run_tests 1 --filter '^LatchkeyCLITests.TortureTests'
 	echo 'test: running the tests of the Python client against the service (a minute)'
 	export LATCHKEY_BINARY="$$(swift build --show-bin-path)/latchkey"
@@ -189,6 +193,9 @@ bench-feed: swift python ## the revocation feed held against its promises (about
 	$(BENCH) --product latchkey
 	$(VENV)/bin/python Benchmarks/feed.py --binary .build-bench/release/latchkey --limits .build-bench/release/Limits \
 		$(BENCH_OPTIONS)
+
+bench-faults: build ## what callers are told while PostgreSQL is frozen, beside the two seconds promised (a minute)
+	@python3 Benchmarks/faults.py $(BENCH_OPTIONS)
 
 bench-micro: swift ## time and allocations of the small parts: sign, verify, check, look up, JSON
 	@echo 'bench-micro: building and measuring (5 to 15 minutes the first time)'

@@ -41,11 +41,14 @@ package struct Installation: Sendable {
     private let tokenSigning: SigningThreads?
     let logger: Logger
 
+    /// Nanoseconds that a request waits for the database in all: what is left of two seconds is for the answer itself.
+    package static let patience: Int64 = 1_750_000_000
+
     /// Opens no connection yet.
-    /// - Parameter patience: nanoseconds that a request waits for the database in all.
+    /// - Parameter patience: another than that.
     package init(
         _ settings: Settings, as role: ProcessRole = .node, masterKeys: MasterKeys, logger: Logger,
-        patience: Int64 = 2_000_000_000
+        patience: Int64 = Installation.patience
     ) {
         self.settings = settings
         self.logger = logger

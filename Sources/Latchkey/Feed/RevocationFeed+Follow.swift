@@ -5,8 +5,8 @@ import Postgres
 extension RevocationFeed {
     /// Entries behind a position that are worth sending to one reader: the whole list is made once for all who ask for it.
     static let mostBehind = 16_384
-    /// Nanoseconds.
-    private static let mostPatience: Int64 = 2_500_000_000
+    /// Nanoseconds: with the quarter of a second after which waiters look again, within two seconds.
+    private static let mostPatience: Int64 = 1_500_000_000
 
     /// The whole list. Whoever has just revoked something here finds it there, though the position moves by reading alone.
     func whole() async throws -> FeedLists.Whole {
@@ -14,7 +14,7 @@ extension RevocationFeed {
         // What is appended from here on is not waited for, or a steady stream of it would hold up every reader.
         let own = list.appendedAt
         while let own, let read = list.position, own.epoch == read.epoch, own.seq > read.seq,
-            BootInstant.now() - begun < Self.mostPatience / 10, await readings.next()
+            BootInstant.now() - begun < Self.mostPatience / 6, await readings.next()
         {}
         return try await lists.current(notBehind: own)
     }
@@ -43,12 +43,15 @@ extension RevocationFeed {
     /// such a position; it need not be asked for, since one comes twice a second.
     private func extract(notBehind position: FeedPosition) async throws -> RevocationList.Extract {
         let begun = BootInstant.now()
+        let most = Patience.current?.bounded(Self.mostPatience) ?? Self.mostPatience
+        // The database may be asked about the position next.
+        defer { Patience.current?.spend(.nanoseconds(BootInstant.now() - begun)) }
         while true {
             guard let extract = list.extract else { throw Rejection.unavailable(retryAfter: 1) }
             guard position.epoch == extract.position.epoch, position.seq > extract.position.seq,
                 extract.claim.asOf < begun
             else { return extract }
-            guard BootInstant.now() - begun < Self.mostPatience, await readings.next() else {
+            guard BootInstant.now() - begun < most, await readings.next() else {
                 throw Rejection.unavailable(retryAfter: 1)
             }
         }

@@ -18,6 +18,9 @@ package enum SessionSQL {
     /// Birth: only while user and client are active and of the versions that were read with the password hash. FOR SHARE
     /// conflicts with what disables or changes them (a foreign key's lock would not): a login in flight cannot survive it.
     /// In a commit group locked rows are skipped; then it is tried once more alone.
+    ///
+    /// And only while its status list goes on: one of a history that was lost refuses whoever is on it. Not locked: a birth
+    /// whose snapshot is from before that history ended reads the fence there too, and dies with it.
     static func open(_ birth: SessionBirth, _ waiting: Waiting) -> Query {
         let skip: StaticString = waiting == .skipLocked ? "SKIP LOCKED" : ""
         return """
@@ -36,6 +39,10 @@ package enum SessionSQL {
                 WHERE id = \(birth.clientID) AND status = 'active' AND security_version = \(birth.clientVersion)
                 FOR SHARE \(literal: skip)
             ) AS c, (SELECT clock_timestamp() AS now) AS at
+            WHERE EXISTS (
+                SELECT FROM status_lists
+                WHERE list = \(StatusIndex(of: birth.sid).map { Int64($0.list.number) }) AND identity IS NOT NULL
+            )
             RETURNING \(literal: minted), \(literal: UserSQL.rolesOfUserID)
             """
     }

@@ -9,46 +9,49 @@ extension Sessions {
     /// Nanoseconds: ending very many sessions may take a while.
     static let timeout: Int64 = 60_000_000_000
 
-    /// Runs what may take so long, for as long as the database lives: commits beside it show whether it does. One that
-    /// froze, or whose standby is gone, would have every caller wait for a minute, and eight of them hold the whole pool.
+    /// Runs what may take so long, for as long as the database lives: commits beside it show whether it does, this node's
+    /// ticks and, where those do not come, looks. One that froze, or whose standby is gone, would have every caller wait for
+    /// a minute, and eight of them hold the whole pool.
     ///
-    /// - Throws: `PostgresError.unknownOutcome` where the database has confirmed no commit for about two and a half seconds;
-    ///   four for a command, which has no ticks.
+    /// - Throws: `PostgresError.unknownOutcome` where the database has confirmed no commit for as long as a request waits for
+    ///   it (what this one has waited before counts), and for twice as long in a command, which has no ticks.
     func whileDatabaseLives<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) async throws -> R {
-        try await withThrowingTaskGroup(of: R?.self) { group in
+        let patience = database.configuration.statementTimeout
+        let limit = revocations.age == nil ? 2 * patience : patience
+        let begun = BootInstant.now().advanced(by: (Patience.current?.bounded(patience) ?? patience) - patience)
+        return try await withThrowingTaskGroup(of: R?.self) { group in
             defer { group.cancelAll() }
             group.addTask { try await body() }
             group.addTask {
-                var failed = 0
-                while true {
-                    // Nearly all of them are done by then, and pay for no look.
-                    try? await Task.sleep(for: .milliseconds(500))
-                    if Task.isCancelled || Self.isGone(failedLooks: failed, ticks: ticks) { return nil }
-                    let look = try? await database.grouped(RevocationSQL.proveLivingPrimary, timeout: 1_500_000_000)
-                    failed = look == nil ? failed + 1 : 0
-                    if Self.isGone(failedLooks: failed, ticks: ticks) { return nil }
+                var confirmed = begun
+                while !Task.isCancelled {
+                    let now = BootInstant.now()
+                    // A tick confirms a commit that came after it began.
+                    if let age = revocations.age { confirmed = max(confirmed, now.advanced(by: -age)) }
+                    let silence = now - confirmed
+                    if silence >= limit { return nil }
+                    // One that hangs may be its connection's fault: a command has time for another.
+                    let timeout = min(limit - silence, patience / 2)
+                    if silence >= Self.mostSilence,
+                        (try? await database.grouped(RevocationSQL.proveLivingPrimary, timeout: timeout)) != nil
+                    {
+                        confirmed = now
+                    } else {
+                        // Nearly all endings are done by then, and pay for no look. A look that failed at once (its
+                        // connection broke) is made again.
+                        let left = limit - (BootInstant.now() - confirmed)
+                        try? await Task.sleep(for: .nanoseconds(min(250_000_000, max(0, left))))
+                    }
                 }
+                return nil
             }
             guard let result = try await group.next() ?? nil else { throw PostgresError.unknownOutcome }
             return result
         }
     }
 
-    /// How this process's ticks stand, which commit too, on connections of their own.
-    enum Ticks { case none, come, stopped }
-
-    private var ticks: Ticks { revocations.age == nil ? .none : revocations.isFresh ? .come : .stopped }
-
-    /// Whether looks that failed in a row show that the database is gone. One alone may have met a slow checkpoint, a lane
-    /// whose connection broke, or a pool that is full of endings: given up, what is being carried out would be told to have
-    /// an unknown outcome.
-    static func isGone(failedLooks: Int, ticks: Ticks) -> Bool {
-        switch ticks {
-        case .none: failedLooks >= 2
-        case .come: failedLooks >= 3
-        case .stopped: failedLooks >= 1
-        }
-    }
+    /// Nanoseconds without a tick, after which it is looked whether the database lives: two ticks late.
+    private static let mostSilence: Int64 = 1_000_000_000
 
     /// Runs `change` and then ends `which`, all or nothing.
     ///

@@ -76,7 +76,13 @@ extension Sessions {
             clientVersion: credentials.clientVersion, scope: scope, audience: audience, policy: policy)
         var result = try await database.grouped(SessionSQL.open(birth, .skipLocked))
         if result.count == 0 { result = try await database.query(SessionSQL.open(birth, .wait)) }
-        guard let row = result.first else { throw Rejection.invalidCredentials }
+        guard let row = result.first else {
+            // Its bit may be of a history that this node does not know to be lost until its next tick.
+            guard let status = StatusIndex(of: birth.sid), try await indices.exists(status.list) else {
+                throw Rejection.unavailable(retryAfter: 1)
+            }
+            throw Rejection.invalidCredentials
+        }
         metrics.opened.add()
         let minting = try Minting(row)
         guard let passwordVersion = UInt32(exactly: credentials.passwordVersion) else {

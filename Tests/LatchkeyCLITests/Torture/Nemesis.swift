@@ -210,8 +210,8 @@ struct Nemesis: Sendable {
 
     private func hauntDatabase() async throws {
         var random = SeededGenerator(seed: seed &+ 0x2545_F491)
-        // As above: both are over within 19 s.
-        var firsts: [DatabaseFault] = [.readOnly, .crash]
+        // As above: all are over within 45 s.
+        var firsts: [DatabaseFault] = [.readOnly, .crash, .freeze, .relays(.cutAtCommit)]
         while true {
             try await pause(2_000...7_000, &random)
             guard ContinuousClock.now < end else { return }

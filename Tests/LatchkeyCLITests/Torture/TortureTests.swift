@@ -16,7 +16,7 @@ struct TortureTests {
         async throws
     {
         let seed = Self.environment["LATCHKEY_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...999_999)
-        let seconds = Self.minutes.map { Int($0 * 60) } ?? 32
+        let seconds = Self.minutes.map { Int($0 * 60) } ?? 60
         try await TortureSite.run(settings: TortureRun.settings(seconds: seconds), nodes: 3) { site in
             try await TortureRun(site: site, seed: seed, seconds: seconds).run()
         }
@@ -252,9 +252,12 @@ private struct TortureRun {
         #expect(watch.revoked.count > 5)
         #expect(shown > 0)
         // As long as `make test` tortures, the schedule has one of each of these.
-        guard seconds >= 32 else { return }
+        guard seconds >= 60 else { return }
         let tally = site.tally
-        for count in [tally.kills, tally.freezes, tally.cuts, tally.readOnly, tally.crashes] {
+        for count in [
+            tally.kills, tally.freezes, tally.cuts, tally.cutsAtCommit, tally.readOnly, tally.crashes,
+            tally.databaseFreezes,
+        ] {
             #expect(count > 0, "LATCHKEY_SEED=\(seed): \(tally)")
         }
     }

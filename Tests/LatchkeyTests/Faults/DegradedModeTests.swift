@@ -9,9 +9,6 @@ import Testing
 /// What a node still answers while PostgreSQL is gone, and what not: route by route.
 @Suite("A node whose database is gone", .timeLimit(.minutes(5)), .eachAnswerCounts)
 struct DegradedModeTests {
-    /// Two seconds for the database, and as much again for two cores that run other tests beside it.
-    private static let limit: Duration = .milliseconds(4_000)
-
     @Test func `is called here by every route that needs it`() async throws {
         try await TestInstallation.run { it in
             let called = try await DegradedCall.all(on: it.node).map(\.route)
@@ -54,7 +51,7 @@ struct DegradedModeTests {
                     let spent = ContinuousClock.now - start
                     #expect(answer.status == 503, "\(call.route)")
                     #expect(answer.header("retry-after") != nil, "\(call.route)")
-                    #expect(spent < Self.limit, "\(call.route)")
+                    #expect(spent < answerLimit, "\(call.route)")
                 }
             }
             try await group.waitForAll()
@@ -75,7 +72,7 @@ struct DegradedModeTests {
         let list = try await node.get("/revocations?nonce=0123456789abcdef")
         #expect(list.status == 200)
         #expect((list.json["now"]?.int ?? 0) - (list.json["as_of"]?.int ?? 0) >= 2_000)
-        #expect(ContinuousClock.now - start < Self.limit)
+        #expect(ContinuousClock.now - start < answerLimit)
     }
 
     // MARK: tokens of keys that nobody knows
@@ -95,7 +92,7 @@ struct DegradedModeTests {
                         let answer = try await node.revoke("\(header).\(rest)")
                         #expect(answer.status == 503)
                         #expect(answer.header("retry-after") != nil)
-                        #expect(ContinuousClock.now - start < .seconds(3))
+                        #expect(ContinuousClock.now - start < answerLimit)
                     }
                 }
                 try await group.waitForAll()
@@ -112,7 +109,7 @@ struct DegradedModeTests {
                 return await group.reduce(into: [Duration]()) { if let wait = $1 { $0.append(wait) } }
             }
             #expect(waits.count == 80)
-            #expect(waits.allSatisfy { $0 < .seconds(3) })
+            #expect(waits.allSatisfy { $0 < answerLimit })
             // Those for whom there was no room any more.
             #expect(waits.count { $0 < .milliseconds(500) } >= 16)
             // And once it answers again, none of that is left.

@@ -101,10 +101,6 @@ private final class Load: Sendable {
     }
 }
 
-/// Whoever waits longer than this hangs: 2 s for the database, and half as much again, for two cores that run other
-/// tests beside it.
-private let limit: Duration = .milliseconds(3_500)
-
 @Suite("A node under a fault of its database", .timeLimit(.minutes(5)), .eachAnswerCounts)
 struct FaultTests {
     @Test("hangs nobody, grants nothing that it should not, says so, and heals by itself", arguments: Fault.allCases)
@@ -214,7 +210,7 @@ struct FaultTests {
             }
             #expect(unready)
             // Two seconds without a tick, and what was under way when the fault began.
-            #expect(ContinuousClock.now - start < .seconds(2) + limit)
+            #expect(ContinuousClock.now - start < .seconds(2) + answerLimit)
         }
         #expect(try await load.ask("livez") { try await node.get("/livez") }.status == 200)
         for path in ["/.well-known/openid-configuration", "/.well-known/jwks.json"] {
@@ -245,7 +241,7 @@ struct FaultTests {
         }
         // Of those who had to wait for the database: the others were told at once.
         let waits = (early + late).filter { $0.status == 503 && $0.after > .milliseconds(500) }.map(\.after).sorted()
-        if !waits.isEmpty { #expect(waits[waits.count / 2] <= .milliseconds(2_500), "\(waits)") }
+        if !waits.isEmpty { #expect(waits[waits.count / 2] <= .seconds(2), "\(waits)") }
     }
 
     /// A balancer believes it: a node that has found out what is wrong says so as long as it is.
@@ -254,7 +250,7 @@ struct FaultTests {
     }
 
     private func check(_ answer: Answered) {
-        #expect(answer.after < limit, "\(answer)")
+        #expect(answer.after < answerLimit, "\(answer)")
         #expect(answer.status != 500, "\(answer)")
         if answer.status == 503 { #expect(answer.saysWhen, "\(answer)") }
     }

@@ -1,8 +1,10 @@
 import JOSE
-import Latchkey
 import LatchkeyTesting
+import Logging
 import Postgres
 import Testing
+
+@testable import Latchkey
 
 /// The password is checked before the session is born, and in between the account may change. Held still by a lock on the
 /// row that birth and change both need, in both orders.
@@ -88,6 +90,40 @@ struct LogInInFlightTests {
                     try await expectNoSurvivor(it, scene, change)
                 }
             }
+        }
+    }
+
+    /// Its node leased the session's bit before that history was lost, and has not had its next tick.
+    @Test func `gives birth to nothing on a status list that ended meanwhile, and may be tried again`() async throws {
+        try await TestInstallation.run { it in
+            let alice = try await it.node.newUser("alice")
+            let late = Installation(
+                it.settings, masterKeys: it.node.installation.masterKeys,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            defer { late.close() }
+            let credentials = try #require(
+                try await late.users.credentials(try Username("alice"), clientID: Client.firstParty))
+            @Sendable func birth() async throws -> Query {
+                let rid: [UInt8] = [0] + (0..<15).map { _ in .random(in: 0...255) }
+                return SessionSQL.open(
+                    SessionBirth(
+                        slot: 0, rid: rid,
+                        sid: try await late.indices.sessionID(bornAt: Instant(seconds: 1_800_000_000)),
+                        user: credentials.id, securityVersion: credentials.securityVersion,
+                        clientID: Client.firstParty, clientVersion: credentials.clientVersion, scope: nil,
+                        audience: [it.settings.issuer], policy: it.settings.session), .wait)
+            }
+            #expect(try await it.database.query(birth()).count == 1)
+            let origin = Origin(actor: "test")
+            try await late.readOnce()
+            _ = try await it.node.installation.lostHistory.begin(origin: origin)
+            #expect(try await it.database.query(birth()).count == 0)
+            let again = Sessions.LogIn(username: "alice", password: "correct horse", resources: [], scope: nil)
+            await #expect(throws: Rejection.unavailable(retryAfter: 1)) {
+                _ = try await late.sessions.logIn(again, origin: origin)
+            }
+            #expect(try await it.node.logIn("alice").status == 200)
+            #expect(try await becomesTrue { try await it.node.admits(alice) == false })
         }
     }
 

@@ -25,7 +25,7 @@ extension RefreshSimulation {
         }
         lastRequest += 1
         let id = lastRequest
-        requests[id] = Request(tab: tab, presented: store.token, until: time + patience)
+        requests[id] = Request(tab: tab, node: chooseNode(), presented: store.token, until: time + patience)
         tabs[tab].request = id
         stores[index].underWay += 1
         if !isLost() { agenda.add(.arrive(id), at: time + latency()) }

@@ -1,181 +1,131 @@
-import JOSE
 import Postgres
 
 @testable import Latchkey
 
-/// The nodes' and the database's part: as `Sessions+Refresh.swift` and `SessionSQL` have it.
+/// The nodes' part, as `Sessions+Refresh.swift` has it: what a node does for a request, and what befalls all that are with
+/// it when it stands still or dies.
 extension RefreshSimulation {
+    struct Node {
+        /// It does nothing before; what comes meanwhile waits.
+        var stillUntil: Int64 = 0
+        /// Awake, and without proof of freshness.
+        var staleUntil: Int64 = 0
+        /// Nobody answers at its address.
+        var deadUntil: Int64 = 0
+    }
+
+    /// What a node is told by its database.
+    enum Reply {
+        /// It is committed.
+        case committed
+        /// The group did not do it, or its fate is not known: it goes alone.
+        case notDone
+        /// Nothing can be said.
+        case unknown
+    }
+
+    /// How long a node is fresh without a tick, and a transaction may stand idle before the server ends it.
+    private var limit: Int64 { patience / 6 }
+
     /// Between a node and its database: at most a twelfth of what a client waits.
-    private mutating func hop() -> Int64 {
+    mutating func hop() -> Int64 {
         Int64.random(in: 100...(chance(30) ? patience / 12 : 8_000), using: &random)
     }
 
+    /// Where a load balancer sends it, and what befalls that node in the next moments.
+    mutating func chooseNode() -> Int {
+        let node = Int.random(in: nodes.indices, using: &random)
+        // Mostly while this request is with it.
+        let longest = chance(4) ? patience / 2 : 60_000
+        if chance(40) { agenda.add(.freeze(node: node), at: time + Int64.random(in: 0...longest, using: &random)) }
+        if chance(200) { agenda.add(.die(node: node), at: time + Int64.random(in: 0...longest, using: &random)) }
+        return node
+    }
+
+    /// The node is not there, or does it later: whatever `event` is about waits until it goes on.
+    private mutating func isAway(_ id: Int, _ event: Event) -> Bool {
+        guard let request = requests[id], !request.isForgotten else { return true }
+        let node = nodes[request.node]
+        guard node.stillUntil > time else { return false }
+        tally.held += 1
+        agenda.add(event, at: node.stillUntil)
+        return true
+    }
+
+    private func isStale(_ request: Request) -> Bool { nodes[request.node].staleUntil > time }
+
     private mutating func send(_ answer: Answer?, of id: Int) {
+        requests[id]?.isOnNode = false
         if answer == nil { tally.unknown += 1 }
         if !isLost() { agenda.add(.answer(id, answer), at: time + latency()) }
     }
 
     mutating func arrive(_ id: Int) {
-        var pause: Int64 = 0
-        if chance(60) {
-            // The node stands still. After too long it has no proof of freshness, and does nothing.
-            pause = Int64.random(in: 0...patience / 3, using: &random)
-            guard pause <= patience / 6 else { return send(nil, of: id) }
-        }
-        agenda.add(.execute(id), at: time + pause + hop())
+        guard let request = requests[id], !request.isForgotten else { return }
+        // Refused by its machine, or swallowed.
+        if nodes[request.node].deadUntil > time { return send(nil, of: id) }
+        requests[id]?.isOnNode = true
+        guard !isAway(id, .arrive(id)) else { return }
+        guard !isStale(request) else { return send(nil, of: id) }
+        agenda.add(.execute(id), at: time + hop())
     }
 
-    /// Advance, the conditional statement in a group: a locked row is skipped, and so is one that does not match.
-    mutating func execute(_ id: Int) throws {
-        guard let request = requests[id] else { return }
-        let now = clock
-        let matches = row.generation == request.presented || mutant == .advancesAnything
-        guard holder == nil, matches, row.endedAt == nil, row.idleUntil > now, row.maxUntil > now else {
-            return goAlone(id)
+    /// The database has answered.
+    mutating func hear(_ reply: Reply, for id: Int) {
+        guard !isAway(id, .hear(id, reply)), let request = requests[id] else { return }
+        switch reply {
+        // Signed and answered however late: the token's times are those of the commit.
+        case .committed: send(request.answer, of: id)
+        case .notDone where isStale(request), .unknown: send(nil, of: id)
+        case .notDone:
+            tally.alone += 1
+            requests[id]?.seenBefore = row
+            agenda.add(.lock(id), at: time + hop())
         }
-        holder = id
-        let changed = advanced(at: now)
-        requests[id]?.now = now
-        requests[id]?.change = changed
-        requests[id]?.answer = .granted(changed.generation)
-        agenda.add(.commit(id), at: time + hop())
     }
 
-    private mutating func goAlone(_ id: Int) {
-        tally.alone += 1
-        requests[id]?.seenBefore = row
-        agenda.add(.lock(id), at: time + hop())
-    }
-
-    private func advanced(at now: Instant) -> Row {
-        var changed = row
-        changed.confirmed = row.generation
-        changed.generation = row.generation + 1
-        changed.confirmedAt = now
-        changed.issuedAt = now
-        changed.idleUntil = min(now + policy.idleTTL, row.maxUntil)
-        return changed
-    }
-
-    /// The slow path: the lock, then the row as it is under the lock, the decision, and what it writes.
-    mutating func lock(_ id: Int) throws {
-        guard let request = requests[id] else { return }
-        guard holder == nil else {
-            requests[id]?.waitsSince = time
-            waiting.append(id)
-            return
+    /// Under the lock, by what was read there.
+    mutating func decide(_ id: Int) throws {
+        guard let request = requests[id], holder == id else { return }
+        let awake = nodes[request.node].stillUntil
+        if awake > request.lockedAt + limit {
+            // The server ends the transaction of a node that stands still for so long, which learns of it when it wakes.
+            agenda.add(.rollBack(id), at: max(time, request.lockedAt + limit))
+            return agenda.add(.hear(id, .unknown), at: awake)
         }
-        holder = id
-        let now = clock
-        requests[id]?.now = now
-        let read = mutant == .decidesBeforeLock ? request.seenBefore ?? row : row
-        requests[id]?.change = nil
-        switch decide(read, request.presented, now) {
-        case .refuse: requests[id]?.answer = .refused
-        case .advance:
-            let changed = advanced(at: now)
-            requests[id]?.change = changed
-            requests[id]?.answer = .granted(changed.generation)
-        case .repeat:
-            tally.repeats += 1
-            requests[id]?.answer = .granted(row.generation)
-            if mutant == .repeatIsNew { requests[id]?.answer = .granted(row.generation + 1) }
-        case .recover:
-            tally.recoveries += 1
-            var changed = row
-            changed.generation += 1
-            changed.issuedAt = now
-            if mutant == .recoveryConfirms { changed.confirmed = row.generation }
-            if mutant == .recoveryProlongs { changed.idleUntil = min(now + policy.idleTTL, row.maxUntil) }
-            if mutant == .recoveryRenews { changed.confirmedAt = now }
-            requests[id]?.change = changed
-            requests[id]?.answer = .granted(changed.generation)
-        case .rollback: throw failure("\(request.presented) is of a future that nobody was handed")
-        case .void:
-            if mutant != .voidIsRefused {
-                var changed = row
-                changed.endedAt = now
-                requests[id]?.change = changed
-            }
-            requests[id]?.answer = .refused
-        }
+        guard !isAway(id, .decide(id)) else { return }
+        try act(id)
         agenda.add(.commitAlone(id), at: time + hop())
     }
 
-    private func decide(_ row: Row, _ presented: Int64, _ now: Instant) -> RefreshDecision {
-        var policy = policy
-        if mutant == .endlessGrace { policy.grace = 1 << 40 }
-        if mutant == .noGrace { policy.grace = 0 }
-        if mutant == .noRecovery { policy.recovery = 0 }
-        // A limit of 0 that matches an age of 0, or one that a clock stepped back makes 0.
-        if mutant == .zeroMatches { policy.grace = max(1, policy.grace) }
-        var issuedAt = row.issuedAt
-        if mutant == .ageIsDistance, issuedAt > now {
-            issuedAt = Instant(microseconds: 2 * now.microseconds - issuedAt.microseconds)
-        }
-        let session = Session(
-            sid: Self.sid, clientID: Client.firstParty, generation: row.generation, confirmed: row.confirmed,
-            confirmedAt: row.confirmedAt, issuedAt: issuedAt, idleUntil: row.idleUntil, maxUntil: row.maxUntil,
-            endedAt: row.endedAt)
-        let decision = RefreshDecision.decide(
-            session, generation: presented, clientID: Client.firstParty, fence: 1, installationFence: 1, policy: policy,
-            now: now)
-        let isRecent = presented >= row.generation - 2 && now - row.issuedAt < policy.grace * 1_000_000
-        return mutant == .recentIsSpared && decision == .void && isRecent ? .repeat : decision
+    // MARK: what befalls a node
+
+    mutating func freeze(_ index: Int) {
+        // Not again before what waited meanwhile is over.
+        guard time - nodes[index].stillUntil > patience else { return }
+        let pause = Int64.random(in: 0...patience / 3, using: &random)
+        tally.pauses += 1
+        nodes[index].stillUntil = time + pause
+        // After too long it has no proof of freshness, and does nothing until its next tick.
+        if pause > limit { nodes[index].staleUntil = time + pause + hop() }
     }
 
-    private static let sid = UniqueID(high: 1, low: 1)
+    /// What a node that dies has sent to its database: it arrives there whole, or not at all.
+    enum Sent { case arrives, isLost }
 
-    /// What becomes of a commit: nearly always what was wanted.
-    private enum Fate { case committed, committedUnseen, lostUnseen, refused, nodeDiesAfter, nodeDiesBefore }
-
-    private mutating func fate() -> Fate {
-        switch Int.random(in: 0..<150, using: &random) {
-        case 0...1: .committedUnseen
-        case 2...3: .lostUnseen
-        case 4: .refused
-        case 5: .nodeDiesAfter
-        case 6: .nodeDiesBefore
-        default: .committed
+    /// It forgets what it was asked.
+    mutating func die(_ index: Int, _ sent: Sent) {
+        guard nodes[index].deadUntil <= time else { return }
+        tally.deaths += 1
+        nodes[index] = Node(deadUntil: time + Int64.random(in: 0...2 * patience, using: &random))
+        var lost = 0
+        for id in requests.keys where requests[id]?.node == index && requests[id]?.isOnNode == true {
+            requests[id]?.isForgotten = true
+            if sent == .isLost { requests[id]?.isUnsent = true }
+            lost += 1
         }
-    }
-
-    mutating func commit(_ id: Int, inGroup: Bool) throws {
-        guard let request = requests[id] else { return }
-        let fate = fate()
-        switch fate {
-        case .committed, .committedUnseen, .nodeDiesAfter: try apply(request)
-        case .lostUnseen, .refused, .nodeDiesBefore: break
-        }
-        release()
-        switch fate {
-        case .committed: send(request.answer, of: id)
-        case .nodeDiesAfter, .nodeDiesBefore: break
-        // From its group it goes alone, where the row says what happened; alone, nothing can be said.
-        case .committedUnseen, .lostUnseen, .refused: if inGroup { goAlone(id) } else { send(nil, of: id) }
-        }
-    }
-
-    private mutating func release() {
-        holder = nil
-        let next = waiting
-        waiting = []
-        // Who has waited too long was told so.
-        for id in next where time - (requests[id]?.waitsSince ?? 0) < patience / 6 { agenda.add(.lock(id), at: time) }
-    }
-
-    private mutating func apply(_ request: Request) throws {
-        let ended = row.endedAt
-        if let change = request.change { row = change }
-        noteVoidStores()
-        if ended == nil, row.endedAt != nil { countEnd() }
-        let complaint =
-            switch request.answer {
-            case .granted(let generation):
-                truth.granted(generation, for: request.presented, at: request.now, row: row)
-            case .refused: truth.refused(request.presented, at: request.now, row: row)
-            case nil: String?.none
-            }
-        if let complaint { throw failure(complaint) }
+        tally.mostLostAtOnce = max(tally.mostLostAtOnce, lost)
+        // A transaction that awaited its next statement is rolled back.
+        if let holder, requests[holder]?.isForgotten == true, requests[holder]?.isCommitting == false { release() }
     }
 }

@@ -36,6 +36,7 @@ struct RefreshSimulation {
     /// A request on its way through a node.
     struct Request {
         let tab: Int
+        let node: Int
         let presented: Int64
         /// After this its client has given up.
         let until: Int64
@@ -43,8 +44,17 @@ struct RefreshSimulation {
         var change: Row?
         /// What it answers once it has committed.
         var answer: Answer?
+        /// From its arrival to its answer.
+        var isOnNode = false
+        /// Its node died: nobody will answer.
+        var isForgotten = false
+        /// What its node had sent to the database when it died never arrived.
+        var isUnsent = false
         /// Waits for the row's lock since.
-        var waitsSince: Int64 = 0
+        var waitsSince: Int64?
+        var lockedAt: Int64 = 0
+        /// Its commit is on its way: what becomes of it is not the node's any more.
+        var isCommitting = false
         /// As it was when the slow path began. Nobody decides on it; a mutant does.
         var seenBefore: Row?
         /// The database's clock under the lock.
@@ -77,13 +87,15 @@ struct RefreshSimulation {
 
     enum Event {
         case wake(tab: Int)
-        case arrive(Int), execute(Int), commit(Int), lock(Int), commitAlone(Int)
-        case answer(Int, Answer?), giveUp(Int)
+        case arrive(Int), execute(Int), commit(Int), lock(Int), decide(Int), commitAlone(Int), rollBack(Int)
+        case hear(Int, Reply), answer(Int, Answer?), giveUp(Int)
+        case freeze(node: Int), die(node: Int)
         case step, steal
     }
 
     struct Tally: Sendable {
         var refreshes = 0, repeats = 0, recoveries = 0, lost = 0, unknown = 0, alone = 0, steps = 0, sleeps = 0
+        var pauses = 0, held = 0, deaths = 0, mostLostAtOnce = 0
         var falseLogOuts = 0, caught = 0, unseen = 0, lockstep = 0, mostSteps = 0, totalSteps = 0, divided = 0
     }
 
@@ -102,6 +114,7 @@ struct RefreshSimulation {
     /// Who holds the row's lock, and who waits for it in turn.
     var holder: Int?
     var waiting: [Int] = []
+    var nodes: [Node]
     var requests: [Int: Request] = [:]
     var lastRequest = 0
     var stores: [Store]
@@ -129,6 +142,7 @@ struct RefreshSimulation {
         self.mutant = mutant
         random = SeededGenerator(seed: seed)
         isDrowsy = Int.random(in: 0..<3, using: &random) == 0
+        nodes = Array(repeating: Node(), count: Int.random(in: 2...3, using: &random))
         let idle: Int64 = 14 * 86_400
         let grace = world == .strict ? 0 : Int64.random(in: 6...60, using: &random)
         let recovery = world == .strict ? 0 : Int.random(in: 0..<4, using: &random) == 0 ? 86_400 : idle
@@ -177,10 +191,15 @@ struct RefreshSimulation {
             case .arrive(let id): arrive(id)
             case .execute(let id): try execute(id)
             case .commit(let id): try commit(id, inGroup: true)
-            case .lock(let id): try lock(id)
+            case .lock(let id): lock(id)
+            case .decide(let id): try decide(id)
             case .commitAlone(let id): try commit(id, inGroup: false)
+            case .rollBack(let id): rollBack(id)
+            case .hear(let id, let reply): hear(reply, for: id)
             case .answer(let id, let answer): try take(answer, of: id)
             case .giveUp(let id): giveUp(id)
+            case .freeze(let node): freeze(node)
+            case .die(let node): die(node, chance(2) ? .arrives : .isLost)
             case .step: step()
             case .steal: steal()
             }

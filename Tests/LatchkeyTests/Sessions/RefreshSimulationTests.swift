@@ -62,13 +62,19 @@ enum RefreshMutant: String, Sendable, CaseIterable {
     {
         let begun = ContinuousClock.now
         let (tally, worlds, failures) = await Self.live(Self.refreshes / 4, from: Self.first, in: world)
+        let spent = ContinuousClock.now - begun
         for failure in failures { Issue.record("\(failure)") }
         print(
             "refresh simulated: \(world), LATCHKEY_SEED=\(Self.first), \(worlds) worlds in "
-                + "\(ContinuousClock.now - begun), \(tally)")
+                + "\(spent), \(tally)")
+        // A million in a minute, all worlds beside one another.
+        if Self.refreshes >= 1_000_000 { #expect(spent < .microseconds(60) * Self.refreshes) }
         // A world in which nothing happens proves nothing.
         #expect(tally.lost > 0)
         #expect(tally.alone > 0)
+        #expect(tally.held > 0)
+        // Under the strict rule one is under way at a time.
+        #expect(tally.mostLostAtOnce > (world == .strict ? 0 : 1))
         switch world {
         case .honest, .careless:
             #expect(tally.repeats > 0)
@@ -102,6 +108,10 @@ extension RefreshSimulation.Tally {
         a.alone += b.alone
         a.steps += b.steps
         a.sleeps += b.sleeps
+        a.pauses += b.pauses
+        a.held += b.held
+        a.deaths += b.deaths
+        a.mostLostAtOnce = max(a.mostLostAtOnce, b.mostLostAtOnce)
         a.falseLogOuts += b.falseLogOuts
         a.caught += b.caught
         a.unseen += b.unseen
