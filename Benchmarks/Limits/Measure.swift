@@ -15,7 +15,7 @@ struct Measure {
         Swift.print(#"{"count":\#(count),"seconds":\#(wall),"cpu":\#(Measure.cpuSeconds() - spent)\#(rest)}"#)
     }
 
-    private static func cpuSeconds() -> Double {
+    static func cpuSeconds() -> Double {
         var usage = rusage()
         getrusage(RUSAGE_SELF.rawValue, &usage)
         func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }

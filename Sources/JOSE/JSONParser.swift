@@ -104,6 +104,8 @@ struct JSONParser {
             position += 1
             return JSONObject(distinct: members)
         }
+        // An access token has up to twelve: they are found room for once.
+        members.reserveCapacity(12)
         while true {
             skipSpace()
             guard current == UInt8(ascii: "\"") else { throw unexpected }

@@ -84,7 +84,8 @@ extension JSONObject: Equatable {
 extension String {
     /// Whether both are the same UTF-8 bytes. `==` would hold for "K" and U+212A KELVIN SIGN.
     package func isSameText(as other: String) -> Bool {
-        utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
+        // What is the same is canonically equivalent, too, which of short strings is told without a look at each byte.
+        utf8.count == other.utf8.count && self == other && utf8.elementsEqual(other.utf8)
     }
 }
 

@@ -30,7 +30,9 @@ package struct JSONWebSignature: Sendable {
     package let type: String?
     package let payload: [UInt8]
     package let signature: [UInt8]
-    private let signingInput: [UInt8]
+    private let token: [UInt8]
+    /// What was signed ends here: before the second dot.
+    private let signingEnd: Int
 
     /// Takes `token` apart: size first, then parts, base64url, header.
     ///
@@ -38,20 +40,22 @@ package struct JSONWebSignature: Sendable {
     ///   be decoded and read again.
     package init(parsing token: [UInt8], known: [Header] = []) throws(JSONWebSignatureError) {
         guard token.count <= Self.maximumByteCount else { throw .tooLarge }
-        let parts = token.split(separator: UInt8(ascii: "."), maxSplits: 3, omittingEmptySubsequences: false)
-        guard parts.count == 3, parts.allSatisfy({ !$0.isEmpty }) else { throw .notThreeParts }
-        guard let payload = Base64URL.decode(parts[1]), let signature = Base64URL.decode(parts[2]) else {
-            throw .notBase64URL
-        }
+        let dot = UInt8(ascii: ".")
+        guard let first = token.firstIndex(of: dot), let second = token[(first + 1)...].firstIndex(of: dot),
+            first > 0, second > first + 1, second + 1 < token.count, !token[(second + 1)...].contains(dot)
+        else { throw .notThreeParts }
+        guard let payload = Base64URL.decode(token[(first + 1)..<second]),
+            let signature = Base64URL.decode(token[(second + 1)...])
+        else { throw .notBase64URL }
         self.payload = payload
         self.signature = signature
-        signingInput = Array(token[..<parts[1].endIndex])
-        if let header = known.first(where: { $0.encoded.count == parts[0].count && $0.encoded.elementsEqual(parts[0]) })
-        {
+        self.token = token
+        signingEnd = second
+        if let header = known.first(where: { $0.encoded.count == first && $0.encoded.elementsEqual(token[..<first]) }) {
             (algorithm, keyID, type) = (header.algorithm, header.keyID, header.type)
             return
         }
-        guard let header = Base64URL.decode(parts[0]) else { throw .notBase64URL }
+        guard let header = Base64URL.decode(token[..<first]) else { throw .notBase64URL }
         let value: JSONValue
         do throws(JSONError) { value = try JSONValue.parse(header) } catch { throw .headerNotJSON(error) }
         guard let members = value.object else { throw .headerNotAnObject }
@@ -87,7 +91,7 @@ package struct JSONWebSignature: Sendable {
     /// public key as its secret, and one that says `none` not at all (RFC 8725 §3.1).
     package func verify(with key: PublicKey) throws(JSONWebSignatureError) {
         guard algorithm.isSameText(as: key.algorithm.rawValue) else { throw .wrongAlgorithm }
-        guard key.verify(signature, of: signingInput) else { throw .badSignature }
+        guard key.verify(signature, of: token[..<signingEnd]) else { throw .badSignature }
     }
 
     /// Whether `typ` is `name` with or without `application/`, in whatever case (RFC 7515 §4.1.9, RFC 9068 §4).

@@ -26,13 +26,7 @@ struct Housekeeping: Service {
                 // Each by itself: what one of them cannot do is no reason to leave the others for ever.
                 await attempt("settings") { _ = try await installation.revocations.narrow() }
                 await attempt("revocation entries") {
-                    var left: [Int16: Int] = [:]
-                    _ = try await entries.emptySpentSlots { slot, error in
-                        left[slot] = (rounds[slot] ?? 0) + 1
-                        if let error { tell("revocation entries", error) }
-                    }
-                    rounds = left
-                    tell(overdue: rounds.values.count { $0 >= Self.mostRounds })
+                    rounds = try await emptySlots(of: entries, left: rounds)
                 }
                 await attempt("sessions") { _ = try await sessions.emptySpentSlot() }
                 await attempt("positions and nodes") { try await entries.forgetOld() }
@@ -43,6 +37,20 @@ struct Housekeeping: Service {
                 try? await Task.sleep(for: .seconds(60))
             }
         }
+    }
+
+    /// One round over the list's ring, and the alarm where it falls behind.
+    ///
+    /// - Parameter rounds: the rounds on end in which each slot could not be emptied.
+    /// - Returns: the same behind this one.
+    func emptySlots(of ring: RevocationRing, left rounds: [Int16: Int]) async throws -> [Int16: Int] {
+        var left: [Int16: Int] = [:]
+        _ = try await ring.emptySpentSlots { slot, error in
+            left[slot] = (rounds[slot] ?? 0) + 1
+            if let error { tell("revocation entries", error) }
+        }
+        tell(overdue: left.values.count { $0 >= Self.mostRounds })
+        return left
     }
 
     private func attempt(_ step: String, _ body: () async throws -> Void) async {

@@ -19,12 +19,15 @@ package struct AuthenticToken: Sendable {
 /// when the young one is full it becomes the old one, and what nobody asked for meanwhile is forgotten.
 package final class AuthenticTokens: Sendable {
     private struct Key: Hashable {
-        let token: [UInt8]
+        /// The caller's own text: nothing is copied to look for it.
+        let token: String
 
         /// The end of the signature tells tokens apart; two that agree in it are still compared whole.
         func hash(into hasher: inout Hasher) {
-            for byte in token.suffix(12) { hasher.combine(byte) }
+            hasher.combine(token.utf8.suffix(10).reduce(UInt64(0)) { $0 << 6 ^ UInt64($1) })
         }
+
+        static func == (a: Key, b: Key) -> Bool { a.token.isSameText(as: b.token) }
     }
 
     private struct Generations {
@@ -40,14 +43,14 @@ package final class AuthenticTokens: Sendable {
     }
 
     /// What `TokenVerifier.authenticate` says of `token`, from memory where its key still stands in `keys`.
-    package func authenticate(_ token: [UInt8], keys: VerificationKeys) throws(TokenRejection) -> AuthenticToken {
+    package func authenticate(_ token: String, keys: VerificationKeys) throws(TokenRejection) -> AuthenticToken {
         let key = Key(token: token)
         if let known = recall(key) {
             // A key that left the JWKS takes its tokens along.
             guard keys[known.keyID] != nil else { throw .unknownKey }
             return known
         }
-        let authentic = try TokenVerifier.authenticate(token, keys: keys)
+        let authentic = try TokenVerifier.authenticate(Array(token.utf8), keys: keys)
         keep(authentic, key)
         return authentic
     }

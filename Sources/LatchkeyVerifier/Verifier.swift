@@ -119,7 +119,7 @@ public final class Verifier: Service {
     ) throws(TokenRejection) -> AccessToken {
         // Without keys nothing can be said of a token, least of all that it is bad.
         guard let snapshot = keys.snapshot else { throw .stale }
-        let authentic = try snapshot.seen.authenticate(Array(token.utf8), keys: snapshot.keys)
+        let authentic = try snapshot.seen.authenticate(token, keys: snapshot.keys)
         let accessToken = try judge.verify(authentic, revocations: revocations, now: ground.second)
         if whenStale == .refuse, case .stale = ground.freshness { throw .stale }
         metrics.accepted(whileStale: ground.freshness)
@@ -156,6 +156,9 @@ public final class Verifier: Service {
         VerifierStatus(
             follower: revocations.follower, count: revocations.count, hasKeys: keys.snapshot != nil, clocks.read())
     }
+
+    /// What the ids of the list take, in bytes.
+    package var heldBytes: Int { revocations.heldBytes }
 
     /// Waits until the keys are here and the list is fresh: for who wants to be ready before he serves.
     /// - Throws: `VerifierError` with `.timedOut`.

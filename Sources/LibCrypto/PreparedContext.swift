@@ -30,6 +30,9 @@ final class PreparedContext: @unchecked Sendable {
     func use(_ body: (OpaquePointer) -> Bool) -> Bool {
         guard let copy = EVP_MD_CTX_new() else { return false }
         defer { EVP_MD_CTX_free(copy) }
-        return EVP_MD_CTX_copy_ex(copy, pointer) == 1 && body(copy)
+        guard EVP_MD_CTX_copy_ex(copy, pointer) == 1 else { return false }
+        // It is used once: OpenSSL need not copy it again so that more could be digested behind the end.
+        EVP_MD_CTX_set_flags(copy, EVP_MD_CTX_FLAG_FINALISE)
+        return body(copy)
     }
 }

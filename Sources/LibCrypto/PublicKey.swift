@@ -42,7 +42,10 @@ package final class PublicKey: Sendable {
     }
 
     /// Whether `signature`, in the form of JWS, is this key's for `message`.
-    package func verify(_ signature: [UInt8], of message: [UInt8]) -> Bool {
+    package func verify(_ signature: [UInt8], of message: [UInt8]) -> Bool { verify(signature, of: message[...]) }
+
+    /// The same where the message is a part of something: it is not copied.
+    package func verify(_ signature: [UInt8], of message: ArraySlice<UInt8>) -> Bool {
         let encoded: [UInt8]
         if algorithm == .es256 {
             guard let der = ECDSASignature.der(fromRaw: signature) else { return false }
@@ -51,7 +54,9 @@ package final class PublicKey: Sendable {
             encoded = signature
         }
         let isValid = prepared.use { context in
-            EVP_DigestVerify(context, encoded, encoded.count, message, message.count) == 1
+            message.withUnsafeBufferPointer { message in
+                EVP_DigestVerify(context, encoded, encoded.count, message.baseAddress, message.count) == 1
+            }
         }
         if !isValid { ERR_clear_error() }
         return isValid

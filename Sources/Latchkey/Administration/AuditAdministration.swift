@@ -17,17 +17,10 @@ package struct AuditAdministration: Sendable {
             try context.require(scope: "audit:read")
             let page = try Page(request)
             let query = request.uri.queryParameters
-            var before: Int64?
-            if let after = page.after {
-                guard let id = Int64(after), id > 0 else {
-                    throw Rejection.invalidField("after", reason: "It is the `next` of the page before.")
-                }
-                before = id
-            }
             let records = try await log.records(
                 since: try query["since"].map { try Self.instant(String($0)) },
-                actor: query["actor"].map { String($0) }, target: query["target"].map { String($0) }, before: before,
-                limit: page.limit + 1)
+                actor: query["actor"].map { String($0) }, target: query["target"].map { String($0) },
+                before: try page.afterNumber(), limit: page.limit + 1)
             return page.response(records, json: \.json, cursor: { String($0.id) })
         }
     }

@@ -1,6 +1,7 @@
 package import Hummingbird
 import JOSE
 import LatchkeyHummingbird
+import Postgres
 
 /// `/admin/sessions…` and `/admin/revocations`.
 package struct SessionAdministration: Sendable {
@@ -28,6 +29,13 @@ package struct SessionAdministration: Sendable {
                 .session(context.parameters.get("sid") ?? ""), reason: nil, origin: context.origin)
             return Response.noContent(caching: .noStore).at(position)
         }
+        router.get("/admin/revocations") { request, context in
+            try context.require(scope: "sessions:read")
+            let page = try Page(request)
+            let part = try await sessions.revocations.listed(
+                before: try page.afterNumber(), kind: try Self.kind(request), limit: page.limit)
+            return Response.page(part.entries.map(\.json), next: part.next.map { String($0) })
+        }
         router.post("/admin/revocations") { request, context in
             try context.require(scope: "sessions:revoke")
             let body = try await JSONBody(request)
@@ -35,6 +43,14 @@ package struct SessionAdministration: Sendable {
                 try Target(body), reason: try body.string("reason"), origin: context.origin)
             return Response.noContent(caching: .noStore).at(position)
         }
+    }
+
+    private static func kind(_ request: Request) throws(Rejection) -> ListedEntry.Kind? {
+        guard let word = request.uri.queryParameters["kind"] else { return nil }
+        guard let kind = ListedEntry.Kind(rawValue: String(word)) else {
+            throw .invalidField("kind", reason: "It is jti, sid or kid.")
+        }
+        return kind
     }
 
     /// What is to be revoked.
@@ -77,5 +93,16 @@ package struct SessionAdministration: Sendable {
         case .all:
             return try await sessions.revokeAll(reason: reason, origin: origin)
         }
+    }
+}
+
+extension ListedEntry {
+    fileprivate var json: JSONValue {
+        .object(
+            JSONObject([
+                ("kind", .string(kind.rawValue)), ("id", .string(id)),
+                ("expires_at", expiresAt.map { .string(RFC3339.text(microseconds: $0.microseconds)) }),
+                ("revoked_at", revokedAt.map { .string(RFC3339.text(microseconds: $0.microseconds)) }),
+            ]))
     }
 }

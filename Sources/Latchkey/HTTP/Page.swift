@@ -28,6 +28,17 @@ package struct Page: Sendable {
         return id
     }
 
+    /// Of lists whose `next` is a number.
+    ///
+    /// - Throws: `Rejection.invalidField`.
+    package func afterNumber() throws(Rejection) -> Int64? {
+        guard let after else { return nil }
+        guard let number = Int64(after), number > 0 else {
+            throw .invalidField("after", reason: "It is the `next` of the page before.")
+        }
+        return number
+    }
+
     /// - Parameter rows: one more than `limit` where there are more.
     package func response<Row>(_ rows: [Row], json: (Row) -> JSONValue, cursor: (Row) -> String) -> Response {
         let page = rows.prefix(Int(limit))

@@ -33,7 +33,7 @@ package struct TokenJudge: Sendable {
     package func admit(_ token: String) throws -> AccessToken {
         let (keys, now) = try ground()
         return try ownAPI.verify(
-            try seen.authenticate(Array(token.utf8), keys: keys), revocations: revocations, now: now)
+            try seen.authenticate(token, keys: keys), revocations: revocations, now: now)
     }
 
     /// Whether a token of any audience is alive (RFC 7662).

@@ -1,4 +1,5 @@
 import Foundation
+import JOSE
 import LatchkeyTesting
 import Testing
 
@@ -39,6 +40,25 @@ import Testing
                 #expect(try await process.end(within: 20).exit == .code(0))
             }
         }
+    }
+
+    /// Evaluated, not built: a build of its own would fetch and compile all dependencies once more.
+    @Test func `Its own manifest is one that the package manager takes, with this package beside it`() async throws {
+        let scratch = FileManager.default.temporaryDirectory.appending(path: "latchkey-orders-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: scratch) }
+        let process = try await ChildProcess.start(
+            [
+                "/usr/bin/env", "swift", "package", "--package-path", Self.root.appending(path: "Examples/swift").path,
+                "--scratch-path", scratch.path, "dump-package",
+            ], environment: ProcessInfo.processInfo.environment)
+        let transcript = try await process.end(within: 120)
+        #expect(transcript.exit == .code(0), "\(transcript.errors)")
+        let manifest = try #require(try JSONValue.parse(Array(transcript.output.utf8)).object)
+        let beside = manifest["dependencies"]?.array?.compactMap {
+            $0.object?["fileSystem"]?.array?.first?.object?["path"]?.string
+        }
+        #expect(beside == [Self.root.standardizedFileURL.path])
+        #expect(manifest["targets"]?.array?.map { $0.object?["name"]?.string } == ["Orders"])
     }
 
     @Test func `Its own manifest names the products, at the versions that this package was tested with`() throws {

@@ -82,6 +82,7 @@ struct DegradedCall: Sendable {
             call("POST", "/admin/users", by: admin, json: ["username": "made"], gets: 201),
             call("GET", "/admin/sessions/{sid}", [third.sid.text], by: admin, gets: 200),
             call("DELETE", "/admin/sessions/{sid}", [third.sid.text], by: admin, gets: 204),
+            call("GET", "/admin/revocations", by: admin, gets: 200),
             call("POST", "/admin/revocations", by: admin, json: ["user": "two", "reason": "a test"], gets: 204),
             call("POST", "/admin/users/{user}/disable", ["one"], by: admin, gets: 204),
             call("DELETE", "/admin/users/{user}", ["three"], by: admin, gets: 204),
