@@ -172,7 +172,7 @@ def gaps(options, progress):
         slowest = max(one["reached"] for one in told) - since
         rows.append([
             title, f"{storm.acknowledged:,}" if storm else "", f"{storm.regretted:,}" if storm else "",
-            f"{len(listed):,}", sum(one["connections"] for one in told), missing, phantom,
+            f"{len(listed):,}", f"{sum(one['connections'] for one in told):,} ({sum(one['killed'] for one in told)})", missing, phantom,
             f"{slowest:.2f}" if not late else "**never**"])
 
     with Site(options.binary, 3) as site:
@@ -254,6 +254,6 @@ def gaps(options, progress):
         finally:
             followers.end()
     print(table(
-        ["what", "acknowledged", "rolled back", "in the database", "connections of 9 followers", "missing", "phantom",
+        ["what", "acknowledged", "rolled back", "in the database", "connections of 9 followers (ended by kill -9)", "missing", "phantom",
          "all complete after, s"], rows))
     print(f"\n{rate:,.0f} revocations a second by writers in Python, on the same cores.\n")

@@ -166,15 +166,10 @@ extension AccessTokenClaims {
     /// RFC 6749 §3.3: tokens of `%x21 / %x23-5B / %x5D-7E`, one space between two.
     private static func scopes(_ value: JSONValue) -> [String]? {
         guard let text = value.string else { return nil }
-        var scopes: [String] = []
-        var rest = text.utf8[...]
-        while true {
-            let token = rest.prefix { 0x21...0x7e ~= $0 && $0 != 0x22 && $0 != 0x5c }
-            guard !token.isEmpty else { return nil }
-            scopes.append(String(Substring(token)))
-            rest = rest[token.endIndex...]
-            guard let space = rest.popFirst() else { return scopes }
-            guard space == 0x20 else { return nil }
+        let tokens = text.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
+        let isValid = tokens.allSatisfy { token in
+            !token.isEmpty && token.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x22 && $0 != 0x5c }
         }
+        return isValid ? tokens.map { String(decoding: $0, as: UTF8.self) } : nil
     }
 }

@@ -85,7 +85,11 @@ extension String {
     /// Whether both are the same UTF-8 bytes. `==` would hold for "K" and U+212A KELVIN SIGN.
     package func isSameText(as other: String) -> Bool {
         // What is the same is canonically equivalent, too, which of short strings is told without a look at each byte.
-        utf8.count == other.utf8.count && self == other && utf8.elementsEqual(other.utf8)
+        guard utf8.count == other.utf8.count, self == other else { return false }
+        let isSame = utf8.withContiguousStorageIfAvailable { bytes in
+            other.utf8.withContiguousStorageIfAvailable { bytes.elementsEqual($0) }
+        }
+        return (isSame ?? nil) ?? utf8.elementsEqual(other.utf8)
     }
 }
 

@@ -17,8 +17,15 @@ package struct UniqueID: Hashable, Sendable, Comparable, CustomStringConvertible
     /// Reads `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` in lower case (RFC 9562 §4), any version; nil for all else.
     package init?(text: String) {
         guard text.utf8.count == 36 else { return nil }
+        let halves = text.utf8.withContiguousStorageIfAvailable { Self.halves($0) } ?? Self.halves(Array(text.utf8))
+        guard let halves else { return nil }
+        (high, low) = halves
+    }
+
+    /// - Parameter text: of 36 bytes.
+    private static func halves(_ text: some RandomAccessCollection<UInt8>) -> (UInt64, UInt64)? {
         var halves: (UInt64, UInt64) = (0, 0)
-        for (position, byte) in text.utf8.enumerated() {
+        for (position, byte) in text.enumerated() {
             let digit: UInt8
             switch (position, byte) {
             case (8, UInt8(ascii: "-")), (13, UInt8(ascii: "-")), (18, UInt8(ascii: "-")), (23, UInt8(ascii: "-")):
@@ -30,7 +37,7 @@ package struct UniqueID: Hashable, Sendable, Comparable, CustomStringConvertible
             }
             halves = (halves.0 << 4 | halves.1 >> 60, halves.1 << 4 | UInt64(digit))
         }
-        (high, low) = halves
+        return halves
     }
 
     package init(high: UInt64, low: UInt64) {
