@@ -86,13 +86,13 @@ package struct Node: Service {
         try await installation.revocations.keep(installation.settings.keyKeeping)
     }
 
-    /// Before a node that nobody could sign with answers. Where it makes keys counts from here on, not from its first
-    /// answer: it may be the one with which an installation leaves a token that is gone.
+    /// Before a node that nobody could sign with answers. Where it makes keys counts once it has made one: it may be the one
+    /// with which an installation leaves a token that is gone, or one whose own token is.
     private func endVacancy() async throws {
         guard try await installation.signingKeys.nobodySigns() else { return }
-        try await installation.revocations.keep(installation.settings.keyKeeping)
         do {
             try await installation.signingKeys.endVacancy(origin: Origin(actor: "node"))
+            try await installation.revocations.keep(installation.settings.keyKeeping)
         } catch {
             guard let error = error as? any LoggableError, !(error is PostgresError) else { throw error }
             throw StartError.noSigner(why: error.loggable)

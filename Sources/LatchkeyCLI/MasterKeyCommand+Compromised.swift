@@ -72,6 +72,10 @@ extension MasterKeyCommand {
                 case .inUse: tell("every node holds master key \(version): it is in use")
                 case .compromised: tell("the versions before \(version) are void")
                 case .replaced(let kid): tell("signing key \(kid) is compromised and replaced")
+                case .leftNobody(let kid):
+                    tell(
+                        "signing key \(kid) is compromised; none could be made to follow it: the first that a node makes signs"
+                    )
                 case .sessionsEnded(let count): tell("\(count) sessions have ended")
                 case .resealed(let kid): tell("signing key \(kid) is sealed again")
                 case .done:

@@ -31,6 +31,8 @@ package struct MasterKeyLeak: Sendable {
         case inUse(version: Int16)
         case compromised(below: Int16)
         case replaced(kid: String)
+        /// No key could be made to follow it.
+        case leftNobody(kid: String)
         case sessionsEnded(Int64)
         case resealed(kid: String)
         case done
@@ -77,8 +79,9 @@ package struct MasterKeyLeak: Sendable {
             try await masterKeys.compromise(below: version, reason: reason, origin: origin)
             return .compromised(below: version)
         case .signingKey(let kid):
-            _ = try await compromises.compromise(kid, reason: "master key leaked: \(reason)", origin: origin)
-            return .replaced(kid: kid)
+            let outcome = try await compromises.compromise(
+                kid, reason: "master key leaked: \(reason)", origin: origin)
+            return outcome.leavesNobody ? .leftNobody(kid: kid) : .replaced(kid: kid)
         case .sessions(let count):
             _ = try await sessions.revokeAll(reason: "master key leaked: \(reason)", origin: origin)
             return .sessionsEnded(count)

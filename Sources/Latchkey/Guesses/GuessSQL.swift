@@ -27,7 +27,10 @@ enum GuessSQL {
 
     /// The devices of a user who is deleted.
     static func forgetDevices(of user: UniqueID) -> Query {
-        "DELETE FROM guess_devices WHERE user_id = \(user)"
+        """
+        DELETE FROM guess_devices
+        WHERE user_id IN (SELECT user_id FROM guess_devices WHERE user_id = \(user) FOR UPDATE SKIP LOCKED)
+        """
     }
 
     /// A thousand at a time, so that no statement runs long, and none that somebody holds.

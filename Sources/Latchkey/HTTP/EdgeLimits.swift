@@ -31,7 +31,7 @@ package struct EdgeLimits: Sendable {
     package var linger: TimeAmount = .seconds(2)
     /// For what is under way at a shutdown. `latchkey serve` ends within 10 seconds: this and a tick, then the management
     /// port's second and a tick, then what the services behind them still have to write.
-    package var drain: TimeAmount = .seconds(7)
+    package var drain: TimeAmount = .milliseconds(6500)
     /// What a connection takes of a body, in bytes; for who hands bodies on.
     package var bodyLimit = EdgeLimits.bodyBytes
     /// How often deadlines are looked at.

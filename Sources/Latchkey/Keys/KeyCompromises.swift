@@ -159,11 +159,16 @@ package struct KeyCompromises: Sendable {
         do {
             successor = try await signingKeys.generate(key.algorithm, for: reading, within: patience)
         } catch {
-            // Whoever hung up asks again.
-            if error is CancellationError { throw error }
+            // Whoever hung up asks again, and so does who could not read what keys are made with.
+            if error is CancellationError || error is PostgresError || error is MasterKeyRefusal { throw error }
+            // What a command's shell lacks says nothing of the nodes, which can make one.
+            let isShell =
+                if case .tokenUnset? = error as? SigningKeyError { signingKeys.role == .command } else { false }
             // A standby that does not open takes over all the same, or nobody: nobody signs then, unless it opens elsewhere,
             // which is better than whoever has the leaked key.
-            var outcome = try await declare(kid, without: [], vacancy: .accepted, reason: reason, origin: origin)
+            var outcome = try await declare(
+                kid, without: [], vacancy: isShell ? .refused : .accepted, reason: reason, origin: origin)
+            if outcome == nil, isShell { throw error }
             outcome?.unmade = Self.text(error)
             return outcome
         }

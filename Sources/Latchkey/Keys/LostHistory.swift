@@ -81,7 +81,7 @@ package struct LostHistory: Sendable {
         var unfit = await signingKeys.unfitStandbys(of: before.keys)
         var made: [NewSigningKey] = []
         for algorithm in decide(before, unfit).missing {
-            made.append(try await signingKeys.generate(algorithm, for: before))
+            made.append(try await signingKeys.generate(algorithm, for: before, beside: .nobody))
         }
         // A token that makes keys is back, and shows those that it has.
         if !made.isEmpty { unfit = await signingKeys.unfitStandbys(of: before.keys) }

@@ -16,10 +16,18 @@ extension SigningKeys {
         }
     }
 
+    /// Whether a node that has no token may leave new keys to those that have one.
+    enum Company: Sendable {
+        case others
+        /// After a loss there may be nobody else, and nothing works before the keys are made.
+        case nobody
+    }
+
     /// Where the private halves of new keys are kept. A command goes by the nodes, and a node without a token by the one that
     /// started last: while an installation moves into a token, those left behind make no key outside of it.
-    func holder(for ring: RingReading) -> KeyHolder {
-        if role == .command || token == nil, let keeping = ring.keeping,
+    func holder(for ring: RingReading, beside company: Company = .others) -> KeyHolder {
+        let isLeftBehind = role == .node && company == .others && isLeftBehind(ring)
+        if role == .command || isLeftBehind, let keeping = ring.keeping,
             let holder = KeyHolder(rawValue: keeping.holder)
         {
             return holder
@@ -27,11 +35,17 @@ extension SigningKeys {
         return token == nil ? .database : .token
     }
 
+    /// Only while something was made in a token, and somebody signs: else it may be gone for good.
+    private func isLeftBehind(_ ring: RingReading) -> Bool {
+        token == nil && ring.keys.contains { $0.isStandby && $0.holder == .token }
+            && !KeySchedule.nobodySigns(ring.keys, at: ring.clock.now)
+    }
+
     /// The token in which new keys are made; nil: they are sealed in the database.
     ///
     /// - Throws: `SigningKeyError.tokenUnset` where it is a token that this process knows nothing of; `.tokenSilent`.
-    func maker(for ring: RingReading) throws(SigningKeyError) -> SecurityToken? {
-        guard holder(for: ring) == .token else { return nil }
+    func maker(for ring: RingReading, beside company: Company = .others) throws(SigningKeyError) -> SecurityToken? {
+        guard holder(for: ring, beside: company) == .token else { return nil }
         guard let token else { throw .tokenUnset }
         // Making a key may take it a minute: a hanging one would take that from whoever waits.
         guard token.failure != .doesNotAnswer, !token.isStuck else { throw .tokenSilent }

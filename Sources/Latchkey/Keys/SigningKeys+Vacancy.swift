@@ -12,12 +12,19 @@ extension SigningKeys {
     ///
     /// - Throws: why none can be made here, or why none of those that are there signs.
     package func endVacancy(origin: Origin) async throws {
-        // Another node may be a step ahead.
+        // Another node may be a step ahead. What fails may not be what is needed: a key of another algorithm, say.
+        var failure: (any Error)?
         for _ in 0..<Self.mostSteps {
             guard try await nobodySigns() else { return }
-            try await carryOutDue(origin: origin)
+            do {
+                try await carryOutDue(origin: origin)
+            } catch {
+                if error is CancellationError || error is PostgresError { throw error }
+                failure = error
+            }
         }
         guard try await nobodySigns() else { return }
+        if let failure { throw failure }
         let keys = try await read().keys
         for key in keys where key.isStandby { try await prove(key, among: keys) }
         throw SigningKeyError.noSigner

@@ -123,9 +123,10 @@ package struct SigningKeys: Sendable {
 
     /// - Parameter limit: how long it is waited for; what is made later is destroyed.
     func generate(
-        _ algorithm: SignatureAlgorithm, for ring: RingReading, within limit: Duration = SecurityToken.longestGeneration
+        _ algorithm: SignatureAlgorithm, for ring: RingReading, beside company: Company = .others,
+        within limit: Duration = SecurityToken.longestGeneration
     ) async throws -> NewSigningKey {
-        let token = try maker(for: ring)
+        let token = try maker(for: ring, beside: company)
         let masterKeys = try await newestMasterKeys()
         return try await onOwnThread(
             within: limit,
@@ -255,8 +256,9 @@ package struct SigningKeys: Sendable {
             let planned = decide(ring).map { step in
                 (step: step, change: KeyChange(step, at: ring.clock.now, from: &left))
             }
-            // A rotation without a new standby behind it waits for the next round.
-            let isShort = planned.contains { $0.change == nil }
+            // A rotation without a new standby behind it waits for the next round; where nobody signs nothing does.
+            let isVacant = KeySchedule.nobodySigns(ring.keys, at: ring.clock.now)
+            let isShort = !isVacant && planned.contains { $0.change == nil }
             var done: [KeySchedule.Step] = []
             var changes: [KeyChange] = []
             for (step, change) in planned {

@@ -14,20 +14,25 @@ extension Sessions {
     /// a minute, and eight of them hold the whole pool.
     ///
     /// - Throws: `PostgresError.unknownOutcome` where the database has confirmed no commit for as long as a request waits for
-    ///   it (what this one has waited before counts), and for twice as long in a command, which has no ticks.
+    ///   it (what this one has waited before counts); for twice as long in a command, which has no ticks, and where an
+    ///   ending has gone on for longer than that: what may take a minute is not given up for one slow flush.
     func whileDatabaseLives<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) async throws -> R {
         let patience = database.configuration.statementTimeout
-        let limit = revocations.age == nil ? 2 * patience : patience
         let begun = BootInstant.now().advanced(by: (Patience.current?.bounded(patience) ?? patience) - patience)
         return try await withThrowingTaskGroup(of: R?.self) { group in
             defer { group.cancelAll() }
             group.addTask { try await body() }
             group.addTask {
-                var confirmed = begun
+                var (confirmed, woken) = (begun, BootInstant.now())
                 while !Task.isCancelled {
                     let now = BootInstant.now()
+                    // While this process stood still nobody looked.
+                    confirmed = confirmed.advanced(by: max(0, now - woken - Self.mostSilence))
+                    woken = now
                     // A tick confirms a commit that came after it began.
                     if let age = revocations.age { confirmed = max(confirmed, now.advanced(by: -age)) }
+                    let hasGoneOn = confirmed - begun > patience
+                    let limit = revocations.age == nil || hasGoneOn ? 2 * patience : patience
                     let silence = now - confirmed
                     if silence >= limit { return nil }
                     // One that hangs may be its connection's fault: a command has time for another.
@@ -71,7 +76,12 @@ extension Sessions {
             }
         }
         if let position = try take(ended, ended: cause) { return position }
-        return try await readPosition()
+        return try await readPositionAnew()
+    }
+
+    /// What was committed is looked at with time of its own: the ending may have taken all of the request's.
+    private func readPositionAnew() async throws -> FeedPosition {
+        try await Patience.$current.withValue(nil) { try await readPosition() }
     }
 
     private func expectOne(_ result: ResultSet, or missing: Rejection) throws {
@@ -93,14 +103,18 @@ extension Sessions {
     package func deleteUser(_ nameOrID: String, reason: String?, origin: Origin) async throws -> FeedPosition {
         do {
             let user = try await users.find(nameOrID).id
-            return try await endMany(
+            let devices = GuessSQL.forgetDevices(of: user.id)
+            let position = try await endMany(
                 .user(user, except: nil), cause: .userDeleted, reason: reason, origin: origin,
                 event: .userDeleted(user: user.text, reason: reason),
-                // A log in with a device of theirs would wait for this row, and with it all that is in its group.
-                last: [GuessSQL.forgetDevices(of: user.id)]
+                // A log in with a device of theirs would wait for this row, and with it all that is in its group. Nor is a
+                // log in waited for that holds it: every other revocation would wait behind this one's place in the list.
+                last: [devices]
             ) { transaction in
                 try expectOne(try await transaction.query(UserSQL.delete(user)), or: .notFound(what: "user"))
             }
+            _ = try? await database.query(devices)
+            return position
         } catch let missing as Rejection {
             // It may be gone by a commit whose wait for a standby was cancelled: the answer rests on one behind it.
             try await database.query(RevocationSQL.proveLivingPrimary)
@@ -200,7 +214,7 @@ extension Sessions {
             }
         }
         if let ended, let position = try take(ended, ended: .roleTaken) { return position }
-        return try await readPosition()
+        return try await readPositionAnew()
     }
 
     package func revokeAll(of user: UserID, reason: String?, origin: Origin) async throws -> FeedPosition {
@@ -233,6 +247,6 @@ extension Sessions {
             }
         }
         if let position = try take(ended, ended: .revoked, epochs: epochs) { return position }
-        return try await readPosition()
+        return try await readPositionAnew()
     }
 }

@@ -220,6 +220,37 @@ import Testing
         }
     }
 
+    /// The site with the token is lost, and a dump is restored where there is none.
+    @Test func `are no hindrance to a node without a token where a history was lost`() async throws {
+        try await still { it in
+            try await moveStandbys(it, 2)
+            try await it.database.query("UPDATE installation SET keys_held_by = 'token'")
+            try await node(it) { alone in
+                _ = try await alone.lostHistory.begin(origin: Self.origin)
+                let signer = try await KeyAdministration(alone.signingKeys, use: alone.keyUse).signer()
+                let key = try await alone.signingKeys.all().keys.first { $0.kid == signer }
+                #expect(key?.holder == .database)
+            }
+        }
+    }
+
+    /// The nodes can make one: that nobody can is not for a shell to say which lacks their settings.
+    @Test func `compromise no last key where the shell alone can make none to follow it`() async throws {
+        try await still { it in
+            try await it.database.query("DELETE FROM signing_keys WHERE activates_at IS NULL")
+            try await it.database.query("UPDATE installation SET keys_held_by = 'token'")
+            try await command(it, with: { _ in }) { installation in
+                let signer = try await KeyAdministration(installation.signingKeys, use: installation.keyUse).signer()
+                do {
+                    _ = try await installation.compromises.compromise(signer, reason: "why", origin: Self.origin)
+                    Issue.record("nobody signs")
+                } catch SigningKeyError.tokenUnset {
+                }
+                #expect(try await installation.signingKeys.nobodySigns() == false)
+            }
+        }
+    }
+
     @Test func `make keys in the database where the nodes do, whatever token the shell names`() async throws {
         try await still { it in
             try await removeStandby(it)
