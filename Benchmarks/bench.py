@@ -16,6 +16,7 @@ import time
 import load
 from report import REQUEST_COLUMNS, VERDICT_COLUMNS, Rounds, number, spread, table, verdict
 from service import PASSWORD, Service, ask, cpu_of, free_port, resident
+from starts import Starts
 from storm import beside, storm
 
 CORES = os.cpu_count() or 1
@@ -275,22 +276,6 @@ def main():
     print(table(REQUEST_COLUMNS, [rounds.requests(title, name) for title, name in REQUESTS]), "\n")
     print(limits_of(rounds), "\n")
     print(table(VERDICT_COLUMNS, rows))
-
-
-class Starts:
-    """Seconds until a node answers, and what it holds in memory two seconds later: one of each for each installation."""
-
-    def __init__(self):
-        self.new, self.old, self.attached, self.idle = [], [], [], []
-
-    def measure(self, service):
-        self.new.append(service.first_start)
-        service.stop()
-        self.old.append(service.start())
-        time.sleep(2)
-        self.idle.append(resident(service.pid))
-        self.attached.append(service.attach()[1])
-        service.end(service.nodes[-1])
 
 
 def seen_elsewhere(ground, url, count=200, seconds=30):

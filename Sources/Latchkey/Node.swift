@@ -91,7 +91,9 @@ package struct Node: Service {
     private func endVacancy() async throws {
         guard try await installation.signingKeys.nobodySigns() else { return }
         do {
-            try await installation.signingKeys.endVacancy(origin: Origin(actor: "node"))
+            try await installation.signingKeys.endVacancy(origin: Origin(actor: "node")) {
+                KeyRotation.tell($0, logger)
+            }
             try await installation.revocations.keep(installation.settings.keyKeeping)
         } catch {
             guard let error = error as? any LoggableError, !(error is PostgresError) else { throw error }

@@ -91,9 +91,10 @@ extension KeyCompromises.Outcome {
         if leavesNobody {
             return [
                 """
-                No key of its algorithm is left to sign, and none could be made here. The first one that a node makes signs at \
-                once, known to no verifier yet. Mend what keeps it from being made; or, where a PKCS #11 token is gone for \
-                good, restart a node with settings of another one or of none.
+                No key of its algorithm is left to sign, and none could be made here. Where another algorithm signs, tokens go \
+                on by that; else the first key that a node makes signs at once, known to no verifier yet. Mend what keeps it \
+                from being made; or, where a PKCS #11 token is gone for good, restart a node with settings of another one or \
+                of none.
                 """
             ]
         }

@@ -40,19 +40,22 @@ package struct KeyRotation: Service {
         }
     }
 
+    static func tell(_ steps: [KeySchedule.Step], _ logger: Logger) {
+        for step in steps {
+            if case .activate(_, _, .unripe) = step {
+                logger.warning(
+                    "a signing key signs before every verifier knows it: nobody signed", metadata: ["step": "\(step)"])
+            } else {
+                logger.info("a signing key moved on", metadata: ["step": "\(step)"])
+            }
+        }
+    }
+
     /// Whether it could be done, by this node or another.
     private func carryOut() async -> Bool {
         do {
             let steps = try await keys.carryOutDue(origin: Origin(actor: "node"))
-            for step in steps {
-                if case .activate(_, _, .unripe) = step {
-                    logger.warning(
-                        "a signing key signs before every verifier knows it: nobody signed",
-                        metadata: ["step": "\(step)"])
-                } else {
-                    logger.info("a signing key moved on", metadata: ["step": "\(step)"])
-                }
-            }
+            Self.tell(steps, logger)
             return true
         } catch {
             if Task.isCancelled { return true }

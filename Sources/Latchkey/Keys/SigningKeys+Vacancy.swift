@@ -10,14 +10,15 @@ extension SigningKeys {
     /// Makes a key that signs, in the steps of the schedule: it is published, read committed, and signs. Nodes that serve do
     /// the same by their worker; one that starts could not wait for that.
     ///
+    /// - Parameter onSteps: told what was done, each time.
     /// - Throws: why none can be made here, or why none of those that are there signs.
-    package func endVacancy(origin: Origin) async throws {
+    package func endVacancy(origin: Origin, onSteps: ([KeySchedule.Step]) -> Void = { _ in }) async throws {
         // Another node may be a step ahead. What fails may not be what is needed: a key of another algorithm, say.
         var failure: (any Error)?
         for _ in 0..<Self.mostSteps {
             guard try await nobodySigns() else { return }
             do {
-                try await carryOutDue(origin: origin)
+                onSteps(try await carryOutDue(origin: origin))
             } catch {
                 if error is CancellationError || error is PostgresError { throw error }
                 failure = error

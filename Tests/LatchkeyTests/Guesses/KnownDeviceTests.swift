@@ -66,26 +66,26 @@ struct KnownDeviceTests {
             let (alice, _) = (try await it.node.newUser("alice"), try await it.node.newUser("bob"))
             #expect(try await it.node.logIn("alice", device: try it.deviceToken(alice, 1)).status == 200)
             #expect(try await known(it).count == 1)
-            let holding = Task {
-                try await it.database.transaction(timeout: 30_000_000_000) { transaction in
-                    try await transaction.query("SELECT rid FROM sessions FOR UPDATE")
-                    try await transaction.query("SELECT pg_sleep(3)::text")
-                }
-            }
-            let isFree: Query = "SELECT rid FROM sessions FOR UPDATE SKIP LOCKED"
-            #expect(try await becomesTrue { try await it.database.query(isFree).count == 0 })
-            let deleting = Task { try await it.node.delete("/admin/users/alice", bearer: administrator) }
-            let isWaiting: Query = """
-                SELECT count(*) AS count
-                FROM pg_stat_activity
-                WHERE datname = current_database() AND wait_event_type = 'Lock'
-                """
-            #expect(try await becomesTrue { try await it.database.query(isWaiting).one().decode("count") >= Int64(1) })
             let shown = try it.deviceToken(alice, 2)
-            let theirs = Task { try await it.node.logIn("alice", device: shown) }
-            for _ in 0..<4 { #expect(try await it.node.logIn("bob").status == 200) }
-            _ = try await theirs.value
-            try await holding.value
+            let deleting = try await it.whileLocked(
+                "SELECT rid FROM sessions FOR UPDATE", for: 3,
+                isFree: "SELECT rid FROM sessions FOR UPDATE SKIP LOCKED"
+            ) {
+                let deleting = Task { try await it.node.delete("/admin/users/alice", bearer: administrator) }
+                let isWaiting: Query = """
+                    SELECT count(*) AS count
+                    FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock'
+                    """
+                #expect(
+                    try await becomesTrue {
+                        try await it.database.query(isWaiting).one().decode("count") >= Int64(1)
+                    })
+                let theirs = Task { try await it.node.logIn("alice", device: shown) }
+                for _ in 0..<4 { #expect(try await it.node.logIn("bob").status == 200) }
+                _ = try await theirs.value
+                return deleting
+            }
             #expect(try await deleting.value.status == 204)
             #expect(try await known(it).isEmpty)
         }

@@ -98,17 +98,13 @@ struct SecretRotationTests {
             let bearer = try await it.node.administrator()
             let client = try await it.node.newClient(bearer, scope: "users:read")
             let token = try await client.token(it.node)["access_token"]
-            let holding = Task {
-                try await it.database.transaction(timeout: 30_000_000_000) { transaction in
-                    try await transaction.query("SELECT seq FROM feed_head FOR UPDATE")
-                    try await transaction.query("SELECT pg_sleep(3)::text")
-                }
+            let answer = try await it.whileLocked(
+                "SELECT seq FROM feed_head FOR UPDATE", for: 3,
+                isFree: "SELECT seq FROM feed_head FOR UPDATE SKIP LOCKED"
+            ) {
+                try await it.node.post(
+                    "/admin/clients/\(client.id)/secret", ["expire_old_after": 0], bearer: bearer)
             }
-            let isFree: Query = "SELECT seq FROM feed_head FOR UPDATE SKIP LOCKED"
-            #expect(try await becomesTrue { try await it.database.query(isFree).count == 0 })
-            let answer = try await it.node.post(
-                "/admin/clients/\(client.id)/secret", ["expire_old_after": 0], bearer: bearer)
-            try await holding.value
             #expect(answer.status == 200)
             let head = try FeedPosition(try await it.database.query("SELECT epoch, seq, digest FROM feed_head").one())
             #expect(answer.header("latchkey-position") == head.word)
@@ -128,22 +124,19 @@ struct SecretRotationTests {
             let body: JSONValue = ["expire_old_after": 0]
             let first = try await rotate(client.id, key: "k", body, bearer: bearer, on: it.node)
             #expect(first.status == 200)
-            let holding = Task {
-                try await it.database.transaction(timeout: 30_000_000_000) { transaction in
-                    try await transaction.query("LOCK TABLE feed_head IN ACCESS EXCLUSIVE MODE")
-                    try await transaction.query("SELECT pg_sleep(6)::text")
-                }
-            }
-            let isHeld: Query = """
-                SELECT count(*) AS count
-                FROM pg_locks
-                WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                    AND relation = 'feed_head'::regclass AND mode = 'AccessExclusiveLock' AND granted
+            let isFree: Query = """
+                SELECT 1
+                WHERE NOT EXISTS (
+                    SELECT FROM pg_locks
+                    WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                      AND relation = 'feed_head'::regclass AND mode = 'AccessExclusiveLock' AND granted)
                 """
-            #expect(try await becomesTrue { try await it.database.query(isHeld).one().decode("count") == Int64(1) })
-            let held = try await rotate(client.id, key: "k", body, bearer: bearer, on: it.nodes[1])
+            let held = try await it.whileLocked(
+                "LOCK TABLE feed_head IN ACCESS EXCLUSIVE MODE", for: 6, isFree: isFree
+            ) {
+                try await rotate(client.id, key: "k", body, bearer: bearer, on: it.nodes[1])
+            }
             #expect(held.status == 503)
-            try await holding.value
             let told = try await becomes {
                 let answer = try await rotate(client.id, key: "k", body, bearer: bearer, on: it.nodes[1])
                 return answer.status == 200 ? answer : nil
