@@ -17,7 +17,7 @@ import load
 from report import REQUEST_COLUMNS, VERDICT_COLUMNS, Rounds, number, spread, table, verdict
 from service import PASSWORD, Service, ask, cpu_of, free_port, resident
 from starts import Starts
-from storm import beside, storm
+from storm import beside, seen_elsewhere, storm
 
 CORES = os.cpu_count() or 1
 CONNECTIONS = 32
@@ -258,7 +258,7 @@ def main():
                 rows += storm(ground, rounds, options.storm)
             url, _ = service.attach()
             progress("revocation as another node sees it, under load")
-            rows += seen_elsewhere(ground, url)
+            rows += seen_elsewhere(ground, url, CONNECTIONS)
         finally:
             ground.stop()
         hashing = CORES * 19_456 / 1024  # as many hashes at once as there are cores
@@ -276,34 +276,6 @@ def main():
     print(table(REQUEST_COLUMNS, [rounds.requests(title, name) for title, name in REQUESTS]), "\n")
     print(limits_of(rounds), "\n")
     print(table(VERDICT_COLUMNS, rows))
-
-
-def seen_elsewhere(ground, url, count=200, seconds=30):
-    """While revokes run as in the rounds: how long after its answer another node still takes a token of a session that was
-    ended."""
-    tokens = os.path.join(ground.folder, "to-revoke")
-    load.sessions(ground.limits, ground.service, 5000 * seconds, tokens)
-    sessions = [ground.service.log_in("user0001") for _ in range(count)]
-    running = load.Load(
-        ground.service.url + "/oauth2/revoke", script="revoke", arguments=[tokens, 2], seconds=seconds,
-        connections=CONNECTIONS)
-    delays = []
-    # Logged in beforehand: a hash takes longer than what is measured.
-    for opened in sessions:
-        if running.process.poll() is not None:
-            break
-        revoked = ask("POST", ground.service.url + "/oauth2/revoke", form={"token": opened["refresh_token"]})
-        answered = time.monotonic()
-        assert revoked.status == 200
-        while ask("GET", url + "/account", token=opened["access_token"]).status != 401:
-            pass
-        delays.append((time.monotonic() - answered) * 1000)
-    running.result()
-    if len(delays) < count:
-        progress(f"only {len(delays)} of {count} were asked about before the load ended")
-    delays.sort()
-    worst = delays[min(len(delays) - 1, int(len(delays) * 0.99))]
-    return [verdict(f"revoked → refused on another node, p99 of {len(delays)}, ms", [worst], 100, at_most=True)]
 
 
 if __name__ == "__main__":

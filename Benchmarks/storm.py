@@ -1,5 +1,6 @@
-"""What the others feel while many log in: beside a usual load, and in a storm of ten times the hashing capacity."""
+"""What the others feel under load: while many log in, in a storm of ten times the hashing capacity, while many revoke."""
 
+import os
 import threading
 import time
 
@@ -124,3 +125,29 @@ def storm(ground, rounds, seconds):
         verdict("idle again after, s", [until_idle], 5, at_most=True),
     ]
     return rows
+
+
+def seen_elsewhere(ground, url, connections, count=200, seconds=30):
+    """While revokes run as in the rounds: how long after its answer another node still takes a token of a session that was
+    ended."""
+    tokens = os.path.join(ground.folder, "to-revoke")
+    load.sessions(ground.limits, ground.service, 5000 * seconds, tokens)
+    sessions = [ground.service.log_in("user0001") for _ in range(count)]
+    running = load.Load(
+        ground.service.url + "/oauth2/revoke", script="revoke", arguments=[tokens, 2], seconds=seconds,
+        connections=connections)
+    delays = []
+    # Logged in beforehand: a hash takes longer than what is measured.
+    for opened in sessions:
+        if running.process.poll() is not None:
+            break
+        revoked = ask("POST", ground.service.url + "/oauth2/revoke", form={"token": opened["refresh_token"]})
+        answered = time.monotonic()
+        assert revoked.status == 200
+        while ask("GET", url + "/account", token=opened["access_token"]).status != 401:
+            pass
+        delays.append((time.monotonic() - answered) * 1000)
+    running.result()
+    delays.sort()
+    worst = delays[min(len(delays) - 1, int(len(delays) * 0.99))]
+    return [verdict(f"revoked → refused on another node, p99 of {len(delays)}, ms", [worst], 100, at_most=True)]
